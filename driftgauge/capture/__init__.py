@@ -1,0 +1,1 @@
+"""Bytes to columns: SageMaker capture records, payload encodings, tables, ground truth."""

@@ -1,0 +1,1 @@
+"""Constraints and the data-quality checks against them."""

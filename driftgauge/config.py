@@ -1,0 +1,393 @@
+"""What a monitor is: the one typed object behind ``monitors/*.yaml``.
+
+``app.py``, the Lambdas and the command line all read this model; a wrong key fails at synth with
+its path, never in production.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+from driftgauge.errors import ConfigError
+from driftgauge.windows import (
+    DEFAULT_ANCHOR,
+    WindowGrid,
+    format_duration,
+    parse_duration,
+    parse_time,
+)
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(lambda value: parse_duration(value) if isinstance(value, str) else value),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]*[smhdw]$", "examples": ["1h", "1d"]}),
+]
+Moment = Annotated[
+    datetime,
+    BeforeValidator(lambda value: parse_time(value) if isinstance(value, str) else value),
+    AfterValidator(lambda value: parse_time(value.isoformat())),
+]
+Prefix = Annotated[str, AfterValidator(lambda value: value.strip("/")), Field(max_length=512)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EndpointSettings(_Model):
+    """The endpoint whose traffic is watched."""
+
+    name: str = Field(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")
+    variants: tuple[str, ...] = Field(default=("AllTraffic",), min_length=1, max_length=10)
+    alarms: bool = Field(
+        default=True,
+        description="Alarm on the endpoint's own latency, error rates and volume (AWS/SageMaker).",
+    )
+    latency_p99: Annotated[float, Field(gt=0)] = Field(
+        default=1000.0, description="ModelLatency p99 above which to alarm, milliseconds."
+    )
+    overhead_p99: Annotated[float, Field(gt=0)] = Field(
+        default=500.0, description="OverheadLatency p99 above which to alarm, milliseconds."
+    )
+    error_rate_4xx: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.05, description="Share of invocations answered 4XX above which to alarm."
+    )
+    error_rate_5xx: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.01, description="Share of invocations answered 5XX above which to alarm."
+    )
+
+
+class CaptureSettings(_Model):
+    """Where the endpoint's data capture goes, and how its columns are named."""
+
+    bucket: str | None = Field(
+        default=None,
+        description=(
+            "An existing bucket that captures are written to, with EventBridge notifications on. "
+            "Without it the deployment makes one."
+        ),
+    )
+    prefix: Prefix = Field(
+        default="captures",
+        description="Everything before /{endpoint}/{variant}/yyyy/mm/dd/hh/ in the object keys.",
+    )
+    inputs: tuple[str, ...] | None = Field(
+        default=None,
+        description="Input columns of CSV payloads, in order; default: the baseline's.",
+    )
+    outputs: tuple[str, ...] | None = Field(
+        default=None,
+        description="Output columns of CSV payloads, in order; default: the baseline's.",
+    )
+    ground_truth_prefix: Prefix = Field(
+        default="ground-truth",
+        description="Where labels are dropped, in the capture bucket: {prefix}/yyyy/mm/dd/hh/.",
+    )
+
+
+class FeatureSettings(_Model):
+    """Overrides for one column."""
+
+    kind: Literal["numeric", "discrete", "categorical", "boolean"] | None = None
+    ignore: bool = Field(default=False, description="Profile the column, but never judge it.")
+    min_effect: Annotated[float, Field(ge=0)] | None = Field(
+        default=None, description="Overrides decision.min_effect for this column."
+    )
+
+
+class DecisionSettings(_Model):
+    """How a window's difference from the baseline becomes a verdict."""
+
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = Field(
+        default=0.01,
+        description="Chance of any false alarm over all features of one window (Holm).",
+    )
+    min_effect: Annotated[float, Field(ge=0)] = Field(
+        default=0.02,
+        description="Smallest bias-corrected PSI that is worth an alarm.",
+    )
+    min_rows: Annotated[int, Field(ge=10)] = Field(
+        default=50, description="Below this many values the verdict is insufficient data."
+    )
+    min_excess: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.005,
+        description=(
+            "Data quality: smallest excess over the baseline's own share of missing, mistyped, "
+            "unseen or negative values that is a violation."
+        ),
+    )
+
+
+class AlarmSettings(_Model):
+    """M-of-N, period and limits of the CloudWatch alarms of one monitor."""
+
+    datapoints: Annotated[int, Field(ge=1, le=100)] = 1
+    evaluation_periods: Annotated[int, Field(ge=1, le=100)] = 1
+    period: Duration | None = Field(
+        default=None,
+        description="Seconds between datapoints; default: the window, at most a day.",
+    )
+    rejected_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.01, description="Share of rejected records and rows above which to alarm."
+    )
+    silence: Duration = Field(
+        default=timedelta(hours=24),
+        description="Alarm when no captured row arrived for this long (whole hours, at most 7d).",
+    )
+
+    @model_validator(mode="after")
+    def _datapoints_fit(self) -> Self:
+        if self.datapoints > self.evaluation_periods:
+            raise ValueError("datapoints (M) must not exceed evaluation_periods (N)")
+        return self
+
+    @field_validator("silence")
+    @classmethod
+    def _whole_hours(cls, value: timedelta) -> timedelta:
+        hours, rest = divmod(value, timedelta(hours=1))
+        if rest or not 1 <= hours <= 168:
+            raise ValueError("silence is a whole number of hours between 1h and 7d")
+        return value
+
+
+class AlertSettings(_Model):
+    """Who is told."""
+
+    emails: tuple[Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")], ...] = ()
+    slack_workspace_id: Annotated[str, Field(pattern=r"^[0-9A-Z]{1,255}$")] | None = Field(
+        default=None, description="Slack through Amazon Q Developer in chat applications."
+    )
+    slack_channel_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{9,255}$")] | None = None
+    slack_webhook_secret: str | None = Field(
+        default=None,
+        description="Name of the Secrets Manager secret that holds the webhook URL.",
+    )
+
+    @model_validator(mode="after")
+    def _workspace_with_channel(self) -> Self:
+        if (self.slack_workspace_id is None) != (self.slack_channel_id is None):
+            raise ValueError("slack_workspace_id and slack_channel_id go together")
+        return self
+
+
+class SageMakerTrainer(_Model):
+    """A SageMaker training job as the training step."""
+
+    image: str
+    role_arn: Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")]
+    instance_type: str = "ml.m5.large"
+    instance_count: Annotated[int, Field(ge=1, le=100)] = 1
+    volume_gb: Annotated[int, Field(ge=1, le=16384)] = 10
+    max_runtime: Duration = timedelta(hours=1)
+    hyperparameters: dict[str, str] = Field(default_factory=dict)
+
+
+class RetrainingSettings(_Model):
+    """When and how the state machine retrains."""
+
+    enabled: bool = False
+    triggers: tuple[Literal["feature-drift", "prediction-drift", "data-quality"], ...] = (
+        "feature-drift",
+        "prediction-drift",
+    )
+    trainer: Literal["logistic"] | SageMakerTrainer | None = Field(
+        default="logistic",
+        description=(
+            "logistic: the built-in logistic regression, in a Lambda. Or a SageMaker training job."
+        ),
+    )
+    trainer_function_arn: str | None = Field(
+        default=None, description="Your own Lambda as the training step, instead of trainer."
+    )
+    lookback: Duration = Field(
+        default=timedelta(days=30),
+        description="How far back from the drifted window's end labelled rows are taken.",
+    )
+    holdout_share: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    min_rows: Annotated[int, Field(ge=1)] = 1000
+    min_label_coverage: Annotated[float, Field(gt=0, le=1)] = 0.5
+    cooldown: Duration = timedelta(days=1)
+    approval: bool = Field(default=False, description="Ask a human before the model is promoted.")
+    approval_timeout: Duration = timedelta(days=3)
+    min_improvement: float = Field(
+        default=0.0,
+        description="How much lower the challenger's log loss must be, in nats per row.",
+    )
+
+
+class MonitorConfig(_Model):
+    """One monitored endpoint.
+
+    The single source of every setting: what is watched, against which baseline, how often, with
+    which limits, and who is told.
+    """
+
+    name: Name
+    description: str = ""
+    endpoint: EndpointSettings
+    capture: CaptureSettings = CaptureSettings()
+    prediction: str | None = Field(
+        default=None, description="The output column that is the model's score."
+    )
+    label: str | None = Field(default=None, description="Column of the label in training data.")
+    features: dict[str, FeatureSettings] = Field(default_factory=dict)
+    window: Duration = timedelta(days=1)
+    window_anchor: Moment = DEFAULT_ANCHOR
+    evaluate: Literal["on_schedule", "on_arrival"] = Field(
+        default="on_schedule",
+        description=(
+            "on_schedule: each window once it has closed, late data again. on_arrival: also while "
+            "data arrives, once no profile has come for `debounce`."
+        ),
+    )
+    delay: Duration = Field(
+        default=timedelta(minutes=20),
+        description="How long after a window's end it is evaluated on schedule.",
+    )
+    debounce: Duration = Field(
+        default=timedelta(seconds=60), description="Quiet time before an evaluation on arrival."
+    )
+    decision: DecisionSettings = DecisionSettings()
+    alarms: AlarmSettings = AlarmSettings()
+    alerts: AlertSettings = AlertSettings()
+    retraining: RetrainingSettings = RetrainingSettings()
+
+    @property
+    def grid(self) -> WindowGrid:
+        """The monitor's windows."""
+        return WindowGrid(length=self.window, anchor=self.window_anchor)
+
+    @property
+    def alarm_period(self) -> timedelta:
+        """Period of the drift alarms: one datapoint per window, CloudWatch's day at most."""
+        return self.alarms.period or min(self.window, timedelta(days=1))
+
+    @field_validator("debounce")
+    @classmethod
+    def _debounce_fits_a_queue(cls, value: timedelta) -> timedelta:
+        if value > timedelta(minutes=15):
+            raise ValueError("debounce is at most 15m, the longest delay of an SQS message")
+        return value
+
+    @model_validator(mode="after")
+    def _windows_and_alarms_fit(self) -> Self:
+        _ = self.grid.grain
+        seconds = int(self.alarm_period.total_seconds())
+        if seconds not in (10, 20, 30) and seconds % 60:
+            raise ValueError("alarms.period must be 10s, 20s, 30s or whole minutes")
+        longest = timedelta(days=7) if seconds >= 3600 else timedelta(days=1)
+        if self.alarm_period * self.alarms.evaluation_periods > longest:
+            raise ValueError(
+                "alarms: period times evaluation_periods exceeds what CloudWatch evaluates "
+                f"({format_duration(longest)} at this period): lower evaluation_periods"
+            )
+        if self.retraining.enabled and self.prediction is None:
+            raise ValueError("retraining needs `prediction`: the column that is the model's score")
+        if self.retraining.enabled and self.label is None:
+            raise ValueError("retraining needs `label`: the column that is the truth")
+        return self
+
+
+class MonitorSet(BaseModel):
+    """All monitors of a deployment, as the functions read them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: Literal[1] = 1
+    monitors: tuple[MonitorConfig, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _unique_names(self) -> Self:
+        names = [monitor.name for monitor in self.monitors]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"two monitors share a name: {', '.join(repeated)}")
+        return self
+
+    def __getitem__(self, name: str) -> MonitorConfig:
+        for monitor in self.monitors:
+            if monitor.name == name:
+                return monitor
+        known = ", ".join(monitor.name for monitor in self.monitors)
+        raise ConfigError(f"there is no monitor named {name!r}; deployed monitors: {known}")
+
+
+def _explain(error: ValidationError, source: str) -> str:
+    lines = []
+    for problem in error.errors():
+        path = ".".join(str(step) for step in problem["loc"]) or "(the file)"
+        lines.append(f"{source}: {path}: {problem['msg']}")
+    return "\n".join(lines)
+
+
+def parse_monitor(document: Any, source: str) -> MonitorConfig:
+    """Validate one monitor read from YAML or JSON.
+
+    Raises
+    ------
+    ConfigError
+        With one line per wrong key: the file, the key's path, what is wrong.
+    """
+    if not isinstance(document, dict):
+        raise ConfigError(f"{source}: (the file): expected a mapping of settings")
+    try:
+        return MonitorConfig.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, source)) from error
+
+
+def load_monitors(folder: Path) -> MonitorSet:
+    """Read every ``*.yaml`` of a folder.
+
+    Raises
+    ------
+    ConfigError
+        If the folder has no monitor, or one of them is wrong.
+    """
+    import yaml  # only where YAML is read: the functions get JSON
+
+    paths = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
+    if not paths:
+        raise ConfigError(f"{folder} holds no monitor: add one YAML file per endpoint")
+    monitors = []
+    for path in paths:
+        try:
+            document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{path}: not YAML: {error}") from error
+        monitors.append(parse_monitor(document, str(path)))
+    try:
+        return MonitorSet(monitors=tuple(monitors))
+    except ValidationError as error:
+        raise ConfigError(_explain(error, str(folder))) from error
+
+
+def read_monitor_set(text: str) -> MonitorSet:
+    """Read what ``MonitorSet.model_dump_json`` wrote into the functions' code asset."""
+    try:
+        return MonitorSet.model_validate_json(text)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, "monitors.json")) from error
+
+
+def json_schema() -> str:
+    """Return the JSON Schema of a monitor file, for editors and for ``docs/``."""
+    return json.dumps(MonitorConfig.model_json_schema(), indent=2, sort_keys=True) + "\n"

@@ -1,0 +1,1 @@
+"""Distances, calibrated tests and the decision on a window."""

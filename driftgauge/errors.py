@@ -1,0 +1,35 @@
+"""The errors driftgauge raises: each says what was wrong, where, and what to do."""
+
+from __future__ import annotations
+
+
+class DriftgaugeError(Exception):
+    """Base of every error that is raised on purpose."""
+
+
+class ConfigError(DriftgaugeError):
+    """A monitor's YAML is wrong; the message carries the path of the wrong key."""
+
+
+class CaptureError(DriftgaugeError):
+    """A capture object cannot be read at all (a bad line is counted instead, see ``Rejects``)."""
+
+
+class BaselineError(DriftgaugeError):
+    """Training data or a stored baseline cannot be used."""
+
+
+class ProfileError(DriftgaugeError):
+    """A stored profile cannot be read, or two profiles cannot be merged."""
+
+
+class StoreError(DriftgaugeError):
+    """Reading or writing an object failed."""
+
+
+class ObjectNotFoundError(StoreError):
+    """The object does not exist."""
+
+
+class ConflictError(StoreError):
+    """A conditional write lost against a concurrent one."""

@@ -1,0 +1,1 @@
+"""Columns to mergeable profiles, and their serialisation."""

@@ -1,0 +1,1 @@
+"""Retraining: labelled datasets, the built-in trainer, champion against challenger."""

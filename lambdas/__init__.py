@@ -1,0 +1,1 @@
+"""The functions: parse the event, call the engine, publish."""

@@ -1,0 +1,1 @@
+"""The embedded AWS: runs the deployed templates on this machine, without an account."""

@@ -1,0 +1,1 @@
+"""The constructs the stacks are composed of."""
