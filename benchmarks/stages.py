@@ -1,0 +1,197 @@
+"""The stages a captured byte goes through, each timed on one core in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+DAY = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def decode(folder: Path) -> dict[str, Any]:
+    """Bytes to columns."""
+    from driftgauge.capture.reader import read_capture
+    from driftgauge.columns import Rejects
+
+    capture = folder / "capture.jsonl"
+    started = time.perf_counter()
+    with capture.open("rb") as stream:
+        rows = sum(
+            batch.rows
+            for batch in read_capture(stream, schema=_schema(), source="bench", rejects=Rejects())
+        )
+    return {"rows": rows, "bytes": capture.stat().st_size, "seconds": time.perf_counter() - started}
+
+
+def profile(folder: Path) -> dict[str, Any]:
+    """Columns to one encoded profile; decoding is not timed."""
+    from driftgauge.capture.reader import read_capture
+    from driftgauge.columns import Rejects
+    from driftgauge.profile.build import profile_batch
+    from driftgauge.profile.codec import encode_profile
+    from driftgauge.profile.profile import Profile
+
+    baseline = _baseline(folder)
+    total = Profile.empty(baseline.spec)
+    seconds = 0.0
+    with (folder / "capture.jsonl").open("rb") as stream:
+        for batch in read_capture(
+            stream, schema=_schema(), source="bench", rejects=Rejects()
+        ):
+            started = time.perf_counter()
+            total = total + profile_batch(baseline.spec, batch)
+            seconds += time.perf_counter() - started
+    started = time.perf_counter()
+    encoded = encode_profile(total)
+    seconds += time.perf_counter() - started
+    return {"rows": total.rows, "seconds": seconds, "profile_bytes": len(encoded)}
+
+
+def judge(folder: Path) -> dict[str, Any]:
+    """One merged profile to verdicts, in milliseconds of one call."""
+    from driftgauge.profile.codec import decode_profile
+
+    baseline = _baseline(folder)
+    total = decode_profile((folder / "day.profile").read_bytes(), baseline.spec)
+    judge_day = _judge(baseline)
+    judge_day(total)
+    started = time.perf_counter()
+    verdict = judge_day(total)
+    return {"rows": verdict.rows, "seconds": time.perf_counter() - started}
+
+
+def whole(folder: Path) -> dict[str, Any]:
+    """Bytes to verdicts, as the functions do it: by hourly grain, encoded, merged, judged."""
+    from driftgauge.capture.reader import read_capture
+    from driftgauge.columns import Rejects
+    from driftgauge.profile.build import profile_batch, split_by_grain
+    from driftgauge.profile.codec import encode_profile, merge_encoded
+    from driftgauge.profile.profile import Profile
+
+    baseline = _baseline(folder)
+    capture = folder / "capture.jsonl"
+    started = time.perf_counter()
+    grains: dict[datetime, Profile] = {}
+    with capture.open("rb") as stream:
+        for batch in read_capture(
+            stream, schema=_schema(), source="bench", rejects=Rejects()
+        ):
+            for grain, part in split_by_grain(batch, timedelta(hours=1)):
+                counted = profile_batch(baseline.spec, part)
+                grains[grain] = grains[grain] + counted if grain in grains else counted
+    parts = [encode_profile(grains[grain]) for grain in sorted(grains)]
+    total = merge_encoded(parts, baseline.spec)
+    verdict = _judge(baseline)(total)
+    seconds = time.perf_counter() - started
+    (folder / "day.profile").write_bytes(encode_profile(total))
+    return {"rows": verdict.rows, "bytes": capture.stat().st_size, "seconds": seconds}
+
+
+def merge(folder: Path) -> dict[str, Any]:
+    """10,000 encoded profiles of 25 features and a score to one."""
+    from driftgauge.capture.reader import read_capture
+    from driftgauge.columns import Rejects
+    from driftgauge.profile.build import profile_batch
+    from driftgauge.profile.codec import encode_profile, merge_encoded
+
+    import numpy as np
+
+    baseline = _baseline(folder)
+    with (folder / "capture.jsonl").open("rb") as stream:
+        batch = next(
+            iter(read_capture(stream, schema=_schema(), source="bench", rejects=Rejects()))
+        )
+    rows = min(500, batch.rows)
+    distinct = [
+        encode_profile(
+            profile_batch(baseline.spec, batch.take(np.arange(i, rows, dtype=np.intp)))
+        )
+        for i in range(100)
+    ]
+    parts = distinct * 100
+    started = time.perf_counter()
+    merge_encoded(parts, baseline.spec)
+    return {
+        "profiles": len(parts),
+        "seconds": time.perf_counter() - started,
+        "profile_bytes": len(distinct[0]),
+    }
+
+
+STAGES: dict[str, Callable[[Path], dict[str, Any]]] = {
+    stage.__name__: stage for stage in (decode, profile, judge, whole, merge)
+}
+
+
+def measure(stage: str, folder: Path) -> dict[str, Any]:
+    """Run one stage in a fresh process on one core; adds its peak memory in MB."""
+    finished = subprocess.run(  # noqa: S603 - our own interpreter and module
+        [sys.executable, "-m", "benchmarks.stages", stage, str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+    )
+    if finished.returncode:
+        raise SystemExit(f"stage {stage} failed:\n{finished.stderr}")
+    result: dict[str, Any] = json.loads(finished.stdout)
+    return result
+
+
+def _schema() -> Any:
+    from benchmarks.captures import INPUTS, OUTPUTS
+    from driftgauge.capture.schema import CaptureSchema
+
+    return CaptureSchema(inputs=INPUTS, outputs=OUTPUTS)
+
+
+def _baseline(folder: Path) -> Any:
+    from driftgauge.baseline import read_baseline
+
+    return read_baseline(lambda name: (folder / "baseline" / name).read_bytes())
+
+
+def _judge(baseline: Any) -> Callable[[Any], Any]:
+    from driftgauge.config import DecisionSettings
+    from driftgauge.drift.decision import judge_window
+    from driftgauge.windows import Window
+
+    def judge_day(total: Any) -> Any:
+        return judge_window(
+            baseline=baseline,
+            profile=total,
+            decision=DecisionSettings(),
+            features={},
+            monitor="bench",
+            variant="AllTraffic",
+            window=Window(DAY, DAY + timedelta(days=1)),
+            evaluated_at=DAY + timedelta(days=1),
+        )
+
+    return judge_day
+
+
+def main() -> None:
+    """Run the stage named on the command line and print what it measured as JSON."""
+    stage, folder = sys.argv[1], Path(sys.argv[2])
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    result = STAGES[stage](folder)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Kilobytes on Linux, bytes on macOS.
+    result["peak_mb"] = peak / (2**20 if sys.platform == "darwin" else 2**10)
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

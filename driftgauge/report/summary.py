@@ -1,0 +1,175 @@
+"""What a window's verdict comes down to, in a few plain sentences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from driftgauge.drift.verdict import CellShift, FeatureVerdict, WindowVerdict
+from driftgauge.report.markup import shorten
+from driftgauge.report.wording import distance, p_value, plural, share
+
+State = Literal["drift", "violations", "insufficient", "ok"]
+
+STATE_WORDS: dict[State, str] = {
+    "drift": "Drift",
+    "violations": "Checks failed",
+    "insufficient": "Insufficient data",
+    "ok": "No drift",
+}
+TEST_WORDS = {"ks": "Kolmogorov–Smirnov", "chi_squared": "chi-squared"}
+_NAME_LENGTH = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """The verdict in words.
+
+    Attributes
+    ----------
+    headline : str
+        One sentence: what drifted and by how much.
+    advice : tuple of str
+        What to look at, the most pressing first.
+    """
+
+    state: State
+    headline: str
+    advice: tuple[str, ...]
+
+
+def worst_first(features: tuple[FeatureVerdict, ...]) -> list[FeatureVerdict]:
+    """Order features: drifted ones by effect, then judged ones by effect, then the unjudged."""
+    rank = {"drift": 0, "ok": 1, "insufficient_data": 2}
+    return sorted(
+        features,
+        key=lambda f: (
+            rank[f.verdict],
+            -(f.effect if f.effect is not None else float("-inf")),
+            f.name,
+        ),
+    )
+
+
+def state_of(verdict: WindowVerdict) -> State:
+    """Return the one word for a window."""
+    if any(feature.verdict == "drift" for feature in verdict.features):
+        return "drift"
+    if verdict.violations:
+        return "violations"
+    return "insufficient" if verdict.insufficient else "ok"
+
+
+def moved_text(cells: tuple[CellShift, ...], *, limit: int = 2) -> str:
+    """Say which shares moved from where to where."""
+    return ", ".join(
+        f"{shorten(cell.label, _NAME_LENGTH)} from {share(cell.baseline_share)} "
+        f"to {share(cell.window_share)}"
+        for cell in cells[:limit]
+    )
+
+
+def summarize(verdict: WindowVerdict) -> Summary:
+    """Say what a window's verdict comes down to."""
+    state = state_of(verdict)
+    headline = {
+        "drift": _drift_headline,
+        "violations": _violations_headline,
+        "insufficient": _insufficient_headline,
+        "ok": _ok_headline,
+    }[state](verdict)
+    return Summary(state=state, headline=headline, advice=tuple(_advice(verdict, state)))
+
+
+def _names(features: list[FeatureVerdict], limit: int = 3) -> str:
+    names = [shorten(feature.name, _NAME_LENGTH) for feature in features[:limit]]
+    if len(features) > limit:
+        return f"{', '.join(names)} and {len(features) - limit} more"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _drift_headline(verdict: WindowVerdict) -> str:
+    drifted = [f for f in worst_first(verdict.features) if f.verdict == "drift"]
+    worst = drifted[0]
+    evidence = (
+        f"effect {distance(worst.effect)}, PSI {distance(worst.distance)}, "
+        f"corrected p {_p_phrase(worst.adjusted_p_value)}"
+    )
+    if len(drifted) == 1:
+        kind = "The prediction " if worst.role == "output" else ""
+        text = f"{kind}{_names(drifted)} drifted ({evidence})"
+    else:
+        judged = sum(f.verdict != "insufficient_data" for f in verdict.features)
+        text = (
+            f"{len(drifted)} of {plural(judged, 'judged feature')} drifted: {_names(drifted)}. "
+            f"Furthest is {_names([worst])} ({evidence})"
+        )
+    moved = moved_text(worst.moved)
+    return f"{text}: {moved}." if moved else f"{text}."
+
+
+def _p_phrase(value: float | None) -> str:
+    text = p_value(value)
+    return text.replace("<", "< ") if text.startswith("<") else f"= {text}"
+
+
+def _violations_headline(verdict: WindowVerdict) -> str:
+    columns = list(dict.fromkeys(v.feature_name for v in verdict.violations))
+    shown = ", ".join(shorten(name, _NAME_LENGTH) for name in columns[:3])
+    more = f" and {len(columns) - 3} more" if len(columns) > 3 else ""
+    judged = "no feature could be judged for drift" if verdict.insufficient else "no feature drifted"
+    return (
+        f"{plural(len(verdict.violations), 'data-quality check')} failed on {shown}{more}; {judged}."
+    )
+
+
+def _insufficient_headline(verdict: WindowVerdict) -> str:
+    if not verdict.rows:
+        return "No usable row arrived in this window, so nothing could be judged."
+    return (
+        f"{plural(verdict.rows, 'row')} arrived in this window, too few to judge any feature; "
+        "nothing is known about drift."
+    )
+
+
+def _ok_headline(verdict: WindowVerdict) -> str:
+    judged = [f for f in worst_first(verdict.features) if f.verdict == "ok"]
+    text = f"No feature drifted and no check failed over {plural(len(judged), 'judged feature')}."
+    top = judged[0]
+    if top.effect is None:
+        return text
+    return f"{text} The largest effect is {distance(top.effect)}, on {_names([top])}."
+
+
+def _advice(verdict: WindowVerdict, state: State) -> list[str]:
+    advice = []
+    if verdict.drifted_inputs:
+        advice.append(
+            f"Find out whether {_names(list(verdict.drifted_inputs))} changed in the world or only "
+            "in how the values are produced upstream: a new source, unit, encoding or default."
+        )
+    if verdict.drifted_outputs:
+        advice.append(
+            f"The model answers differently ({_names(list(verdict.drifted_outputs))}): compare its "
+            "predictions with labels of this window before trusting them."
+        )
+    elif verdict.drifted_inputs and any(f.role == "output" for f in verdict.features):
+        advice.append(
+            "The predictions did not drift, so the model may not depend much on what moved; "
+            "labels would settle it."
+        )
+    if verdict.violations:
+        advice.append("Failed checks are listed below; they usually point at the data's producer.")
+    if verdict.rejected_total:
+        advice.append(
+            f"{share(verdict.rejected_share)} of the input was rejected and is not part of any "
+            "figure here."
+        )
+    if verdict.other_baseline_rows:
+        advice.append(
+            f"{plural(verdict.other_baseline_rows, 'row')} of this window were profiled against "
+            "another baseline and are not part of this verdict."
+        )
+    if state == "insufficient":
+        advice.append("Use a longer window, or capture a larger share of the traffic.")
+    return advice

@@ -1,0 +1,95 @@
+"""Monitor files: what is accepted, and how a mistake is explained."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from driftgauge.config import (
+    MonitorSet,
+    json_schema,
+    load_monitors,
+    parse_monitor,
+    read_monitor_set,
+)
+from driftgauge.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+MINIMAL: dict[str, Any] = {"name": "churn", "endpoint": {"name": "churn-prod"}}
+
+
+def test_a_name_and_an_endpoint_are_enough() -> None:
+    config = parse_monitor(MINIMAL, "churn.yaml")
+    assert config.window == timedelta(days=1)
+    assert config.endpoint.variants == ("AllTraffic",)
+    assert config.alarm_period == timedelta(days=1)
+
+
+def test_the_monitors_in_the_repository_are_valid() -> None:
+    assert load_monitors(ROOT / "monitors")["flight-delays"].prediction == "late_probability"
+
+
+def test_the_published_schema_is_the_one_of_the_model() -> None:
+    assert (ROOT / "docs" / "monitor.schema.json").read_text(encoding="utf-8") == json_schema()
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "advice"),
+    [
+        ({"windw": "1d"}, "churn.yaml: windw", "Extra inputs"),
+        ({"window": "1 day"}, "churn.yaml: window", "15m, 1h, 1d"),
+        ({"endpoint": {}}, "churn.yaml: endpoint.name", "required"),
+        ({"decision": {"alpha": 2}}, "churn.yaml: decision.alpha", "less than"),
+        ({"alarms": {"datapoints": 3}}, "churn.yaml: alarms", "evaluation_periods"),
+        (
+            {"alarms": {"datapoints": 2, "evaluation_periods": 9}},
+            "churn.yaml: (the file)",
+            "lower evaluation_periods",
+        ),
+        ({"debounce": "1h"}, "churn.yaml: debounce", "15m"),
+        ({"alerts": {"slack_channel_id": "C0123456789"}}, "churn.yaml: alerts", "go together"),
+        ({"alerts": {"emails": ["nobody"]}}, "churn.yaml: alerts.emails.0", "pattern"),
+        ({"retraining": {"enabled": True}}, "churn.yaml: (the file)", "`prediction`"),
+        ({"name": "Two Words"}, "churn.yaml: name", "pattern"),
+        ({"window": "90s"}, "churn.yaml: (the file)", "whole minutes"),
+    ],
+)
+def test_a_mistake_is_explained_with_file_path_and_reason(
+    change: dict[str, Any], path: str, advice: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_monitor({**MINIMAL, **change}, "churn.yaml")
+    assert path in str(caught.value)
+    assert advice in str(caught.value)
+
+
+def test_a_folder_without_monitors_says_what_to_add(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="add one YAML file per endpoint"):
+        load_monitors(tmp_path)
+
+
+def test_broken_yaml_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text("name: [", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"broken\.yaml: not YAML"):
+        load_monitors(tmp_path)
+
+
+def test_two_monitors_may_not_share_a_name(tmp_path: Path) -> None:
+    for name in ("a.yaml", "b.yaml"):
+        (tmp_path / name).write_text("name: x\nendpoint: {name: x}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="share a name: x"):
+        load_monitors(tmp_path)
+
+
+def test_the_functions_read_what_the_synth_wrote() -> None:
+    monitors = load_monitors(ROOT / "monitors")
+    assert read_monitor_set(monitors.model_dump_json()) == monitors
+
+
+def test_an_unknown_monitor_is_named_beside_the_known_ones() -> None:
+    monitors = MonitorSet(monitors=(parse_monitor(MINIMAL, "churn.yaml"),))
+    with pytest.raises(ConfigError, match="no monitor named 'x'; deployed monitors: churn"):
+        monitors["x"]

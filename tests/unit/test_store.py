@@ -1,0 +1,119 @@
+"""The layout of keys, and the two spaces they live in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from driftgauge.errors import ConflictError, ObjectNotFoundError, StoreError
+from driftgauge.store import Current, LocalObjects, MonitorStore, Objects, S3Objects
+from driftgauge.windows import Window
+
+START = datetime(2015, 7, 1, tzinfo=UTC)
+WEEK = Window(START, START + timedelta(days=7))
+
+
+@pytest.fixture(params=["local", "s3"])
+def objects(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Objects]:
+    if request.param == "local":
+        yield LocalObjects(tmp_path)
+        return
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    with mock_aws():
+        client = boto3.client("s3", region_name="us-east-1")
+        client.create_bucket(Bucket="store")
+        yield S3Objects(bucket="store", prefix="team/", client=client)
+
+
+def test_what_is_written_is_read_and_listed(objects: Objects) -> None:
+    objects.write("a/b.json", b"{}")
+    objects.write("a/c.json", b"[]")
+    objects.write("ab.json", b"1")
+    assert objects.read("a/b.json") == b"{}"
+    with objects.open("a/c.json") as stream:
+        assert stream.read() == b"[]"
+    assert [info.key for info in objects.list("a/")] == ["a/b.json", "a/c.json"]
+    assert [info.key for info in objects.list("a/c")] == ["a/c.json"]
+    assert next(iter(objects.list("a/b"))).size == 2
+
+
+def test_a_missing_object_is_an_error_that_names_it(objects: Objects) -> None:
+    with pytest.raises(ObjectNotFoundError, match=r"nothing/here does not exist"):
+        objects.read("nothing/here")
+
+
+def test_a_conditional_write_loses_against_an_earlier_one(objects: Objects) -> None:
+    objects.write("pointer", b"1", if_absent=True)
+    with pytest.raises(ConflictError):
+        objects.write("pointer", b"2", if_absent=True)
+    data, tag = objects.read_tagged("pointer")
+    assert data == b"1"
+    objects.write("pointer", b"3", if_tag=tag)
+    with pytest.raises(ConflictError):
+        objects.write("pointer", b"4", if_tag=tag)
+    assert objects.read("pointer") == b"3"
+
+
+def test_a_key_cannot_leave_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="points outside"):
+        LocalObjects(tmp_path / "inside").write("../outside", b"")
+
+
+def test_the_pointer_keeps_its_history(objects: Objects) -> None:
+    store = MonitorStore(objects=objects, monitor="flights")
+    first = Current(baseline="b1", model="m1", since=START)
+    store.write_current(first, if_tag=None)
+    current, tag = store.read_current()
+    assert current == first
+    later = START + timedelta(days=7)
+    store.write_current(current.promoted(baseline="b2", model="m2", since=later), if_tag=tag)
+    promoted, _ = store.read_current()
+    assert (promoted.baseline, promoted.model) == ("b2", "m2")
+    assert [(past.baseline, past.model) for past in promoted.history] == [("b1", "m1")]
+    with pytest.raises(ConflictError):
+        store.write_current(first, if_tag=None)
+
+
+def test_a_profile_key_says_what_it_holds(objects: Objects) -> None:
+    store = MonitorStore(objects=objects, monitor="flights")
+    digest = store.capture_digest(bucket="captures", key="x.jsonl", tag='"e1"')
+    assert digest == store.capture_digest(bucket="captures", key="x.jsonl", tag="e1")
+    for day in (-1, 0, 6, 7):
+        key = store.profile_key(
+            baseline="b1",
+            variant="AllTraffic",
+            grain_start=START + timedelta(days=day, hours=5),
+            digest=digest,
+        )
+        objects.write(key, b"profile")
+    listed = list(store.list_profiles(baseline="b1", variant="AllTraffic", window=WEEK))
+    assert [stored.grain_start.day for stored in listed] == [1, 7]
+    assert {(stored.baseline, stored.variant) for stored in listed} == {("b1", "AllTraffic")}
+
+
+def test_windows_shorter_than_an_hour_have_reports_of_their_own() -> None:
+    store = MonitorStore(objects=LocalObjects(Path()), monitor="flights")
+    quarter = timedelta(minutes=15)
+    keys = {
+        store.report_key(
+            variant="AllTraffic",
+            window=Window(START + i * quarter, START + (i + 1) * quarter),
+            name="verdicts.json",
+        )
+        for i in range(4)
+    }
+    assert len(keys) == 4
+    assert store.report_key(variant="AllTraffic", window=WEEK, name="verdicts.json") == (
+        "flights/reports/AllTraffic/2015/07/01/00/verdicts.json"
+    )
