@@ -354,6 +354,25 @@ def parse_monitor(document: Any, source: str) -> MonitorConfig:
         raise ConfigError(_explain(error, source)) from error
 
 
+def load_monitor(path: Path) -> MonitorConfig:
+    """Read one monitor file.
+
+    Raises
+    ------
+    ConfigError
+        If the file does not exist, is not YAML, or a key in it is wrong.
+    """
+    import yaml  # only where YAML is read: the functions get JSON
+
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path} does not exist") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not YAML: {error}") from error
+    return parse_monitor(document, str(path))
+
+
 def load_monitors(folder: Path) -> MonitorSet:
     """Read every ``*.yaml`` of a folder.
 
@@ -362,20 +381,11 @@ def load_monitors(folder: Path) -> MonitorSet:
     ConfigError
         If the folder has no monitor, or one of them is wrong.
     """
-    import yaml  # only where YAML is read: the functions get JSON
-
     paths = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
     if not paths:
         raise ConfigError(f"{folder} holds no monitor: add one YAML file per endpoint")
-    monitors = []
-    for path in paths:
-        try:
-            document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{path}: not YAML: {error}") from error
-        monitors.append(parse_monitor(document, str(path)))
     try:
-        return MonitorSet(monitors=tuple(monitors))
+        return MonitorSet(monitors=tuple(load_monitor(path) for path in paths))
     except ValidationError as error:
         raise ConfigError(_explain(error, str(folder))) from error
 

@@ -33,3 +33,7 @@ class ObjectNotFoundError(StoreError):
 
 class ConflictError(StoreError):
     """A conditional write lost against a concurrent one."""
+
+
+class TrainingError(DriftgaugeError):
+    """A model cannot be trained, compared or read."""

@@ -54,7 +54,7 @@ class FeatureVerdict:
     reason: str
     distance: float | None = None
     effect: float | None = None
-    test: Literal["ks", "chi_squared"] | None = None
+    test: Literal["anderson_darling", "ks", "chi_squared"] | None = None
     statistic: float | None = None
     p_value: float | None = None
     adjusted_p_value: float | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,9 +49,7 @@ def _shares(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     return counts / total if total else np.zeros(counts.shape[0])
 
 
-def _range_to_scale(
-    edges: NDArray[np.float64], counts: NDArray[np.int64]
-) -> tuple[float, float]:
+def _range_to_scale(edges: NDArray[np.float64], counts: NDArray[np.int64]) -> tuple[float, float]:
     """Return the range drawn to scale: the far tails of the baseline are one bar each."""
     low, high = float(edges[0]), float(edges[-1])
     if not counts.sum():
@@ -117,7 +116,7 @@ def interval_bars(
     bounds = [0, *stops, len(cuts) + 1]
     before, now = _shares(baseline), _shares(window)
     bars = []
-    for position, (start, stop) in enumerate(zip(bounds, bounds[1:], strict=False)):
+    for position, (start, stop) in enumerate(pairwise(bounds)):
         lower = kept[position - 1] if position else None
         upper = kept[position] if position < len(kept) else None
         bars.append(
@@ -170,7 +169,7 @@ def value_bars(
         cells = slice(2 * start + 1, 2 * stop, 2)
         label = quantity(values[start])
         if stop - start > 1:
-            label = f"{label}–{quantity(values[stop - 1])}"
+            label = f"{label} to {quantity(values[stop - 1])}"
         bars.append(
             Bar(
                 label=label,
@@ -186,7 +185,9 @@ def value_bars(
     return [*bars, elsewhere] if elsewhere.baseline or elsewhere.window else bars
 
 
-def category_bars(baseline: FeatureProfile, window: FeatureProfile, *, limit: int = 12) -> list[Bar]:
+def category_bars(
+    baseline: FeatureProfile, window: FeatureProfile, *, limit: int = 12
+) -> list[Bar]:
     """Return a bar for each category, the one that moved furthest first, the rest in one bar.
 
     Categories that the baseline does not have come from the window's sample of unseen words.

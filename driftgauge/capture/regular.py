@@ -1,0 +1,165 @@
+"""Records to one batch of columns, all at once: for records that hold plain CSV.
+
+Agrees with ``records`` on everything it accepts and gives up, without effect, on the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftgauge.capture.cells import CellDecoder
+from driftgauge.capture.envelope import Moments, Payload, Record
+from driftgauge.capture.records import Names
+from driftgauge.columns import Column, RowBatch
+
+
+class RegularReader:
+    """Reader of records of one capture object whose payloads are plain CSV."""
+
+    def __init__(self, *, moments: Moments) -> None:
+        self._moments = moments
+        self._inputs = CellDecoder()
+        self._outputs = CellDecoder()
+
+    def read(self, records: Sequence[Record], names: Names) -> RowBatch | None:
+        """Read some records; None if any of them is not regular.
+
+        Parameters
+        ----------
+        records : sequence of Record
+            At least one.
+        names : Names
+            Names of positional columns.
+        """
+        metadata = [record.eventMetadata for record in records]
+        data = [record.captureData for record in records]
+        try:
+            events = [meta.inferenceId or meta.eventId or "" for meta in metadata]  # type: ignore[union-attr]
+            "".join(events)  # raises if one is not a text
+            times = [self._moments[meta.inferenceTime] for meta in metadata]  # type: ignore[union-attr]
+            inputs = [side.endpointInput for side in data]  # type: ignore[union-attr]
+            outputs = [side.endpointOutput for side in data]  # type: ignore[union-attr]
+        except (AttributeError, TypeError, ValueError, OverflowError):
+            return None
+        given = _Payloads.of(inputs)
+        returned = _Payloads.of(outputs)
+        if given is None or returned is None or not (given.texts or returned.texts):
+            return None
+        if given.texts and returned.texts and given.rows != returned.rows:
+            return None
+        columns: dict[str, Column] = {}
+        for payloads, decoder, wanted in (
+            (returned, self._outputs, names.outputs),
+            (given, self._inputs, names.inputs),
+        ):
+            if not payloads.texts:
+                continue
+            decoded = payloads.decode(decoder, wanted)
+            if decoded is None or columns.keys() & decoded.keys():
+                return None
+            columns.update(decoded)
+        return _batch(columns, events, times, given.rows or returned.rows)
+
+    def flags(self, records: Sequence[Record], names: Names) -> list[bool]:
+        """Tell for each record whether it looks regular by itself.
+
+        Records whose sides differ from those of the first regular one count as irregular.
+        """
+        shapes = [self._shape(record, names) for record in records]
+        wanted = next((shape for shape in shapes if shape is not None), None)
+        return [shape is not None and shape == wanted for shape in shapes]
+
+    def _shape(self, record: Record, names: Names) -> tuple[bool, bool] | None:
+        """Return which sides a regular record has; None for an irregular one."""
+        data, metadata = record.captureData, record.eventMetadata
+        if data is None or metadata is None or self._moments.read(metadata.inferenceTime) is None:
+            return None
+        if not isinstance(metadata.inferenceId or metadata.eventId or "", str):
+            return None
+        given, returned = data.endpointInput, data.endpointOutput
+        rows = {
+            _rows_of(side, wanted)
+            for side, wanted in ((given, names.inputs), (returned, names.outputs))
+            if side is not None
+        }
+        if len(rows) != 1 or None in rows:
+            return None
+        return given is not None, returned is not None
+
+
+def _rows_of(side: Payload, names: tuple[str, ...] | None) -> int | None:
+    """Return how many rows a payload of plain CSV has; None if it is anything else."""
+    if side.encoding != "CSV" or not isinstance(side.data, str) or '"' in side.data:
+        return None
+    lines = _without_blank_lines(side.data).split("\n")
+    commas = len(names or ()) - 1
+    return len(lines) if all(line and line.count(",") == commas for line in lines) else None
+
+
+class _Payloads:
+    """The texts of one side of some records, and how many rows each has."""
+
+    def __init__(self, texts: list[str], joined: str, rows: list[int]) -> None:
+        self.texts = texts
+        self.rows = rows
+        self._joined = joined
+
+    @classmethod
+    def of(cls, sides: list[Payload | None]) -> _Payloads | None:
+        """Collect the texts; none if the side is absent everywhere; None if not plain CSV."""
+        if sides[0] is None:
+            return cls([], "", []) if not any(side is not None for side in sides) else None
+        try:
+            texts = [side.data for side in sides]  # type: ignore[union-attr]
+            if {side.encoding for side in sides} != {"CSV"}:  # type: ignore[union-attr]
+                return None
+            joined = "\n".join(texts)
+        except (AttributeError, TypeError):
+            return None
+        if '"' in joined:
+            return None
+        if "\r" in joined or "\n\n" in joined or joined[:1] == "\n" or joined[-1:] == "\n":
+            texts = [_without_blank_lines(text) for text in texts]
+            joined = "\n".join(texts)
+        if not all(texts):
+            return None
+        if joined.count("\n") == len(texts) - 1:
+            return cls(texts, joined, [1] * len(texts))
+        return cls(texts, joined, [text.count("\n") + 1 for text in texts])
+
+    def decode(
+        self, decoder: CellDecoder, names: tuple[str, ...] | None
+    ) -> dict[str, Column] | None:
+        """Return the columns; None if the text is not regular."""
+        if not names or len(set(names)) != len(names):
+            return None
+        columns = decoder.decode(self._joined, rows=sum(self.rows), width=len(names))
+        return None if columns is None else dict(zip(names, columns, strict=True))
+
+
+def _without_blank_lines(text: str) -> str:
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return "\n".join(line for line in text.split("\n") if line) if "\n" in text else text
+
+
+def _batch(
+    columns: dict[str, Column], events: list[str], times: list[int], rows: list[int]
+) -> RowBatch:
+    record_of_row: NDArray[np.int32] = np.arange(len(events), dtype=np.int32)
+    inference_time = np.array(times, dtype=np.int64)
+    count = sum(rows)
+    if count != len(events):
+        record_of_row = np.repeat(record_of_row, rows)
+        inference_time = np.repeat(inference_time, rows)
+    return RowBatch(
+        rows=count,
+        records=len(events),
+        columns=columns,
+        inference_time=inference_time,
+        event_ids=tuple(events),
+        record_of_row=record_of_row,
+    )

@@ -1,0 +1,283 @@
+"""The command line: the same engine as the deployed functions, on files, folders and s3:// URIs.
+
+Only ``argparse`` is imported here, so that ``driftgauge --help`` is quick; what a command needs is
+imported when it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from driftgauge import __version__
+from driftgauge.errors import DriftgaugeError
+
+if TYPE_CHECKING:
+    _Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
+
+_DESCRIPTION = """\
+Compare what a model was trained on with what it is asked to predict.
+
+driftgauge reads the data that Amazon SageMaker endpoints capture, and says which
+features and predictions drifted, by how much and how sure that is. The commands here
+run the same code on this machine as the deployed monitors run on AWS Lambda.
+"""
+
+_EXAMPLES = """\
+examples:
+  driftgauge baseline --data train.csv --label late --out baseline/
+  driftgauge analyze --capture captures/ --baseline baseline/ --out report/
+  driftgauge replay --capture s3://bucket/captures/my-endpoint/ --baseline baseline/ \\
+      --window 1d
+
+Paths are files, folders (searched with all their subfolders) or s3:// URIs, plain or
+gzipped. All times are UTC. Errors exit with status 2.
+"""
+
+_BASELINE = """\
+Learn from training data what is normal.
+
+Reads CSV, JSON Lines or Parquet, infers each column's type as Model Monitor does,
+chooses the bins that all later data is counted in, and writes three files:
+  baseline.json       the bins and the counts in them
+  statistics.json     descriptive statistics, in Model Monitor's format
+  constraints.json    suggested data-quality constraints, in Model Monitor's format
+"""
+
+_BASELINE_EXAMPLES = """\
+example:
+  driftgauge baseline --data train.csv --label churned --out baseline/
+
+Columns must be in the order in which the endpoint receives them, since captured CSV
+does not name its columns. The label is left out: the endpoint never sees it.
+If the data also holds the model's predictions, name them with --outputs, and drift of
+the predictions is judged as well.
+"""
+
+_ANALYZE = """\
+Compare captured data with a baseline, all of it as one window.
+
+Writes into the folder given with --out:
+  report.html                  the report, one self-contained file
+  verdicts.json                the verdict on every feature with its evidence
+  statistics.json              descriptive statistics, in Model Monitor's format
+  constraint_violations.json   failed data-quality checks, in Model Monitor's format
+"""
+
+_ANALYZE_EXAMPLES = """\
+example:
+  driftgauge analyze --capture captures/ --baseline baseline/ --out report/ \\
+      && echo "nothing found"
+
+exit status: 0 if no feature drifted and no check failed, 1 if one did, 2 on an error.
+"""
+
+_REPLAY = """\
+Replay captured data window by window, and say what a monitor would have done.
+
+Each window is compared with the baseline on its own, in time order. Rows belong to
+windows by their inference time, whichever file they are in. Windows without any row
+are left out.
+"""
+
+_REPLAY_EXAMPLES = """\
+examples:
+  driftgauge replay --capture captures/ --baseline baseline/ --window 1d
+  driftgauge replay --capture captures/ --baseline baseline/ --window 500rows --json \\
+      | jq -c 'select(.alarm) | [.window_start, .rows]'
+
+With --json standard output holds one JSON object a line and nothing else:
+  window_start, window_end   ISO 8601, UTC; the end is not part of the window
+  rows                       predictions in the window
+  complete                   false for the last of the windows of a number of rows if
+                             fewer rows were left
+  alarm                      whether a feature drifted or a check failed
+  violations                 failed checks: feature_name, constraint_check_type,
+                             description
+  features                   name, role, verdict (ok, drift or insufficient_data),
+                             distance, p_value, adjusted_p_value, effect, rows
+
+exit status: 0 if the replay ran, whatever it found, 2 on an error.
+"""
+
+_SCHEMA = """\
+Print the JSON Schema of a monitor's YAML file, for editors and checks.
+"""
+
+_SCHEMA_EXAMPLES = """\
+example:
+  driftgauge schema > docs/monitor.schema.json
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments without the program's name; default: those of the process.
+
+    Returns
+    -------
+    int
+        Exit status: 0 nothing found, 1 something found (``analyze`` only), 2 an error, 130 after
+        Ctrl-C, 141 when the reader of standard output went away.
+    """
+    arguments = build_parser().parse_args(argv)
+    run: Callable[[argparse.Namespace], int] = arguments.run
+    try:
+        status = run(arguments)
+        sys.stdout.flush()
+    except DriftgaugeError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        print("driftgauge: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read the output has seen enough. Python must not complain when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}")
+    return status
+
+
+def _fail(message: str) -> int:
+    from driftgauge.report.markup import printable
+
+    for line in message.splitlines():
+        print(f"driftgauge: error: {printable(line)}", file=sys.stderr)
+    return 2
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="driftgauge",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"driftgauge {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_baseline(commands)
+    _add_analyze(commands)
+    _add_replay(commands)
+    schema = _command(commands, "schema", "print the schema of a monitor file", _SCHEMA)
+    schema.epilog = _SCHEMA_EXAMPLES
+    schema.set_defaults(run=_run("schema"))
+    return parser
+
+
+def _command(commands: _Commands, name: str, line: str, text: str) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=line,
+        description=text,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _run(name: str) -> Callable[[argparse.Namespace], int]:
+    def run(arguments: argparse.Namespace) -> int:
+        from driftgauge.cli import commands
+
+        command: Callable[[argparse.Namespace], int] = getattr(commands, name)
+        return command(arguments)
+
+    return run
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _window(text: str) -> object:
+    from driftgauge.replay import parse_window
+
+    try:
+        return parse_window(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _add_baseline(commands: _Commands) -> None:
+    parser = _command(commands, "baseline", "learn from training data what is normal", _BASELINE)
+    parser.epilog = _BASELINE_EXAMPLES
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        required=True,
+        metavar="PATH",
+        help="training data: .csv, .jsonl (both also .gz) or .parquet",
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="where to write the baseline")
+    parser.add_argument(
+        "--header",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="whether the first line of CSV files names the columns (default: found out)",
+    )
+    parser.add_argument(
+        "--label", metavar="NAME", help="column of the label, which the endpoint never sees"
+    )
+    parser.add_argument(
+        "--outputs",
+        type=_names,
+        default=(),
+        metavar="NAME,...",
+        help="columns that hold the model's predictions, in the order the endpoint returns them",
+    )
+    parser.add_argument(
+        "--exclude", type=_names, default=(), metavar="NAME,...", help="columns to leave out"
+    )
+    parser.set_defaults(run=_run("baseline"))
+
+
+def _add_capture(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--capture",
+        nargs="+",
+        required=True,
+        metavar="PATH",
+        help="captured data: .jsonl files, folders of them or s3:// URIs",
+    )
+    parser.add_argument(
+        "--baseline",
+        required=True,
+        metavar="DIR",
+        help="folder or s3:// URI that `driftgauge baseline` wrote",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="monitor file whose settings apply: limits, overrides, column names, window",
+    )
+
+
+def _add_analyze(commands: _Commands) -> None:
+    parser = _command(commands, "analyze", "compare captured data with a baseline", _ANALYZE)
+    parser.epilog = _ANALYZE_EXAMPLES
+    _add_capture(parser)
+    parser.add_argument("--out", required=True, metavar="DIR", help="where to write the report")
+    parser.set_defaults(run=_run("analyze"))
+
+
+def _add_replay(commands: _Commands) -> None:
+    parser = _command(commands, "replay", "judge captured data window by window", _REPLAY)
+    parser.epilog = _REPLAY_EXAMPLES
+    _add_capture(parser)
+    parser.add_argument(
+        "--window",
+        type=_window,
+        metavar="LENGTH",
+        help="15m, 1h, 1d, 1w or a number of rows such as 500rows "
+        "(default: the monitor file's, else 1d)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+    parser.set_defaults(run=_run("replay"))

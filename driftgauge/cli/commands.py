@@ -1,0 +1,306 @@
+"""The commands: read, call the engine, write."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from driftgauge.baseline import Baseline, build_baseline, read_baseline, write_baseline
+from driftgauge.capture.keys import parse_capture_key
+from driftgauge.capture.reader import read_capture
+from driftgauge.capture.schema import CaptureSchema
+from driftgauge.capture.table import Table, read_table, table_format_of
+from driftgauge.cli import screen
+from driftgauge.cli.places import CAPTURE_SUFFIXES, TABLE_SUFFIXES, Source, find, folder
+from driftgauge.columns import Rejects, RowBatch
+from driftgauge.config import DecisionSettings, FeatureSettings, MonitorConfig, json_schema
+from driftgauge.config import load_monitor as load_config
+from driftgauge.drift.decision import judge_window
+from driftgauge.drift.verdict import WindowVerdict, encode_verdict
+from driftgauge.errors import CaptureError
+from driftgauge.profile.profile import Profile
+from driftgauge.profile.spec import ProfileSpec
+from driftgauge.replay import (
+    ProfiledWindow,
+    covering_window,
+    profile_by_rows,
+    profile_by_time,
+    profile_in_parts,
+    whole_of,
+)
+from driftgauge.report.html import render_report
+from driftgauge.report.model_monitor import encode_statistics, encode_violations
+from driftgauge.report.summary import summarize
+from driftgauge.report.wording import count, plural
+from driftgauge.windows import Window, WindowGrid, format_time
+
+_DATE_PARTS = 6  # variant, year, month, day, hour and file: what follows an endpoint in a key
+
+
+def baseline(arguments: argparse.Namespace) -> int:
+    """Write a baseline from training data."""
+    sources = find(arguments.data, suffixes=TABLE_SUFFIXES)
+    created = datetime.now(UTC).replace(microsecond=0)
+    exclude = (*arguments.exclude, *([arguments.label] if arguments.label else []))
+    with screen.progress(sum(s.size for s in sources), "Reading training data") as advance:
+        built = build_baseline(
+            _tables(sources, arguments.header, advance),
+            version=f"{created:%Y%m%dT%H%M%SZ}",
+            outputs=arguments.outputs,
+            exclude=exclude,
+            created=created,
+        )
+    target = folder(arguments.out)
+    written = []
+
+    def write(name: str, data: bytes) -> None:
+        target.write(name, data, content_type="application/json")
+        written.append(f"{target.uri}{name}")
+
+    write_baseline(built, write)
+    spec = built.spec
+    kinds = Counter(feature.kind for feature in spec.features)
+    print(
+        f"Baseline {spec.version}: {plural(built.profile.rows, 'row')}, "
+        f"{plural(len(spec.inputs), 'input')}, {plural(len(spec.outputs), 'output')} "
+        f"({', '.join(f'{count(n)} {kind}' for kind, n in sorted(kinds.items()))})"
+    )
+    screen.show_written(written)
+    return 0
+
+
+def _tables(
+    sources: Sequence[Source], header: bool | None, advance: Callable[[int], None]
+) -> Iterator[Table]:
+    for source in sources:
+        form = table_format_of(source.key)
+        with source.open(advance) as stream:
+            yield from read_table(stream, source=source.name, format=form, header=header)
+
+
+def analyze(arguments: argparse.Namespace) -> int:
+    """Judge captured data as one window and write the report."""
+    captures = _open_captures(arguments)
+    grid = captures.config.grid if captures.config else None
+    with screen.progress(captures.size, "Reading captures") as advance:
+        batches = captures.batches(advance, captures.rejects)
+        parts = profile_in_parts(batches, spec=captures.baseline.spec, grid=grid)
+    profile = whole_of(parts, captures.baseline.spec)
+    screen.report_rejects(captures.rejects, rows=profile.rows)
+    if not profile.rows:
+        raise CaptureError("the captures hold no row that could be read: there is nothing to judge")
+    profile = replace(profile, rejected=dict(captures.rejects.counts))
+    verdict = captures.judge(profile, covering_window(profile))
+    history = [captures.judge(part.profile, part.window) for part in parts]
+    report = render_report(
+        verdict=verdict,
+        baseline=captures.baseline,
+        profile=profile,
+        history=history,
+        generated_at=datetime.now(UTC),
+        decision=captures.decision,
+    )
+    target = folder(arguments.out)
+    files = {
+        "statistics.json": encode_statistics(profile),
+        "constraint_violations.json": encode_violations(verdict.violations),
+        "verdicts.json": encode_verdict(verdict),
+        "report.html": report.encode("utf-8"),
+    }
+    for name, data in files.items():
+        kind = "text/html; charset=utf-8" if name.endswith(".html") else "application/json"
+        target.write(name, data, content_type=kind)
+    summary = summarize(verdict)
+    screen.show_verdict(summary)
+    screen.show_written([f"{target.uri}{name}" for name in files])
+    return 1 if verdict.alarm else 0
+
+
+def replay(arguments: argparse.Namespace) -> int:
+    """Judge captured data window by window and print what a monitor would have done."""
+    captures = _open_captures(arguments)
+    config = captures.config
+    length: timedelta | int = arguments.window or (config.window if config else timedelta(days=1))
+    table = None if arguments.json else screen.ReplayTable(length)
+    rows = 0
+    for part in _windows(captures, length):
+        rows += part.profile.rows
+        verdict = captures.judge(part.profile, part.window)
+        if table is None:
+            print(json.dumps(replayed(verdict, complete=part.complete)))
+        else:
+            table.add(verdict, complete=part.complete)
+    screen.report_rejects(captures.rejects, rows=rows)
+    if not rows:
+        raise CaptureError("the captures hold no row that could be read: there is nothing to judge")
+    if table is not None:
+        table.show()
+    return 0
+
+
+def _windows(captures: _Captures, length: timedelta | int) -> Iterable[ProfiledWindow]:
+    spec = captures.baseline.spec
+    if isinstance(length, timedelta):
+        anchor = captures.config.window_anchor if captures.config else WindowGrid(length).anchor
+        with screen.progress(captures.size, "Reading captures") as advance:
+            batches = captures.batches(advance, captures.rejects)
+            return profile_by_time(batches, spec=spec, grid=WindowGrid(length, anchor))
+    return _row_windows(captures, length)
+
+
+def _row_windows(captures: _Captures, length: int) -> Iterator[ProfiledWindow]:
+    # The first reading only puts times in order; what it rejects is rejected again by the second.
+    readings = iter((Rejects(), captures.rejects))
+    with screen.progress(2 * captures.size, "Reading captures twice") as advance:
+        yield from profile_by_rows(
+            lambda: captures.batches(advance, next(readings)),
+            spec=captures.baseline.spec,
+            rows=length,
+        )
+
+
+def replayed(verdict: WindowVerdict, *, complete: bool) -> dict[str, Any]:
+    """Return what ``replay --json`` prints about a window."""
+    return {
+        "window_start": format_time(verdict.window_start),
+        "window_end": format_time(verdict.window_end),
+        "rows": verdict.rows,
+        "complete": complete,
+        "alarm": verdict.alarm,
+        "violations": [
+            {
+                "feature_name": violation.feature_name,
+                "constraint_check_type": violation.constraint_check_type,
+                "description": violation.description,
+            }
+            for violation in verdict.violations
+        ],
+        "features": [
+            {
+                "name": feature.name,
+                "role": feature.role,
+                "verdict": feature.verdict,
+                "distance": feature.distance,
+                "p_value": feature.p_value,
+                "adjusted_p_value": feature.adjusted_p_value,
+                "effect": feature.effect,
+                "rows": feature.rows,
+            }
+            for feature in verdict.features
+        ],
+    }
+
+
+def schema(arguments: argparse.Namespace) -> int:
+    """Print the JSON Schema of a monitor file."""
+    del arguments
+    print(json_schema(), end="")
+    return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Captures:
+    """Captured files, and what they are compared with."""
+
+    sources: list[Source]
+    baseline: Baseline
+    config: MonitorConfig | None
+    monitor: str
+    variant: str
+    rejects: Rejects
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files, as stored."""
+        return sum(source.size for source in self.sources)
+
+    @property
+    def decision(self) -> DecisionSettings:
+        """The limits that apply."""
+        return self.config.decision if self.config else DecisionSettings()
+
+    @property
+    def features(self) -> dict[str, FeatureSettings]:
+        """The overrides that apply."""
+        return self.config.features if self.config else {}
+
+    def batches(self, advance: Callable[[int], None], rejects: Rejects) -> Iterator[RowBatch]:
+        """Read all rows."""
+        spec = self.baseline.spec
+        capture = self.config.capture if self.config else None
+        names = CaptureSchema(
+            inputs=(capture.inputs if capture else None) or spec.inputs or None,
+            outputs=(capture.outputs if capture else None) or spec.outputs or None,
+        )
+        for source in self.sources:
+            with source.open(advance) as stream:
+                for batch in read_capture(
+                    stream, schema=names, source=source.name, rejects=rejects
+                ):
+                    yield batch if spec.outputs else _without_outputs(batch, spec)
+
+    def judge(self, profile: Profile, window: Window) -> WindowVerdict:
+        """Compare a window with the baseline."""
+        return judge_window(
+            baseline=self.baseline,
+            profile=profile,
+            decision=self.decision,
+            features=self.features,
+            monitor=self.monitor,
+            variant=self.variant,
+            window=window,
+            evaluated_at=datetime.now(UTC).replace(microsecond=0),
+        )
+
+
+def _open_captures(arguments: argparse.Namespace) -> _Captures:
+    config = load_config(Path(arguments.config)) if arguments.config else None
+    stored = read_baseline(folder(arguments.baseline).read)
+    sources = find(arguments.capture, suffixes=CAPTURE_SUFFIXES)
+    endpoint, variant = _endpoint_of(sources)
+    return _Captures(
+        sources=sources,
+        baseline=stored,
+        config=config,
+        monitor=config.name if config else endpoint,
+        variant=variant,
+        rejects=Rejects(),
+    )
+
+
+def _without_outputs(batch: RowBatch, spec: ProfileSpec) -> RowBatch:
+    """Leave out the predictions, which come first, when the baseline knows of none.
+
+    They were not in the training data, so they would only fail the check for extra columns.
+    """
+    names = list(batch.columns)
+    known = set(spec.inputs)
+    first = next((i for i, name in enumerate(names) if name in known), 0)
+    return replace(batch, columns={name: batch.columns[name] for name in names[first:]})
+
+
+def _endpoint_of(sources: Sequence[Source]) -> tuple[str, str]:
+    """Return endpoint and variant that the keys name; words that say so if they do not."""
+    found = set()
+    for source in sources:
+        parts = source.name.removeprefix("s3://").strip("/").split("/")
+        prefix = "/".join(parts[: -_DATE_PARTS - 1])
+        key = parse_capture_key("/".join(parts), prefix=prefix)
+        if key is not None:
+            found.add((key.endpoint, key.variant))
+    if not found:
+        return "local captures", "all"
+    endpoints = sorted({endpoint for endpoint, _ in found})
+    variants = sorted({variant for _, variant in found})
+    if len(found) > 1:
+        screen.note(
+            f"captures of {' and '.join(endpoints)}, {' and '.join(variants)} are judged "
+            "together: give the folder of one variant to judge it alone"
+        )
+    return ", ".join(endpoints), ", ".join(variants)

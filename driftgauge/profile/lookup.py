@@ -1,0 +1,153 @@
+"""From numbers to cells: exact with respect to the edges, and fast.
+
+A regular grid over a column's edges gives the lowest cell a value can be in; comparing the value
+with the next edges finishes the job. The grid position is a monotone function of the value,
+computed by the same floating-point operations for edges and for values, so the result is that of
+a binary search whatever the rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+_SLOTS = 2048
+# With more edges than this in one slot of the grid, sorting the values is faster.
+_MOST_ROUNDS = 4
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CellEdges:
+    """One column to be counted.
+
+    Attributes
+    ----------
+    feature : int
+        The column's position in the specification.
+    edges : ndarray of float64, shape (cells - 1,)
+        Lower bounds of all cells but the first, not decreasing.
+    center : float
+        What is subtracted from values before they are given to a lookup.
+    start : int
+        The column's first cell in the flat counts of the profile.
+    """
+
+    feature: int
+    edges: NDArray[np.float64]
+    center: float
+    start: int
+
+
+class CellLookup(Protocol):
+    """Counts the values of some columns in their cells."""
+
+    @property
+    def columns(self) -> Sequence[CellEdges]:
+        """The columns, in the order of the rows of ``values``."""
+
+    def count(
+        self, values: NDArray[np.float64], offsets: NDArray[np.float64], counts: NDArray[np.int64]
+    ) -> None:
+        """Add values to the flat counts.
+
+        Parameters
+        ----------
+        values : ndarray of float64, shape (columns, rows)
+            Finite.
+        offsets : ndarray of float64, shape (columns, rows)
+            ``values`` less the centers.
+        counts : ndarray of int64, shape (cells of the profile,)
+            Changed in place.
+        """
+
+
+class SortedLookup:
+    """Counts one column of any shape: sorts its values and looks the edges up in them."""
+
+    def __init__(self, column: CellEdges) -> None:
+        self.columns = (column,)
+
+    def count(
+        self, values: NDArray[np.float64], offsets: NDArray[np.float64], counts: NDArray[np.int64]
+    ) -> None:
+        """Add values to the flat counts, see ``CellLookup``."""
+        column = self.columns[0]
+        below = np.searchsorted(np.sort(values[0]), column.edges, side="left")
+        cells = np.diff(below, prepend=0, append=values.shape[1])
+        counts[column.start : column.start + cells.shape[0]] += cells
+
+
+class GridLookup:
+    """Counts several columns at once through grids, see ``fits_grid``."""
+
+    def __init__(self, columns: Sequence[CellEdges]) -> None:
+        self.columns = tuple(columns)
+        self._base = np.arange(len(columns), dtype=np.float64)[:, None] * _SLOTS
+        scales = [_grid_scale(column) for column in columns]
+        self._slope = np.array([slope for slope, _ in scales])[:, None]
+        self._shift = np.array([shift for _, shift in scales])[:, None] + self._base
+        self._first = np.empty(len(columns) * _SLOTS, dtype=np.intp)
+        uppers = []
+        where = []
+        self._rounds = 0
+        local = 0
+        for i, column in enumerate(columns):
+            cells = column.edges.shape[0] + 1
+            slots = self._edge_slots(i, column)
+            if cells > 1:
+                self._rounds = max(self._rounds, int(np.bincount(slots).max()))
+            # An edge in a lower slot than a value's is not above that value; one in the same
+            # slot may be, and `count` compares with those.
+            first = np.searchsorted(slots, np.arange(_SLOTS), side="left") + local
+            self._first[i * _SLOTS : (i + 1) * _SLOTS] = first
+            uppers.append(np.append(column.edges, np.inf))
+            where.append(np.arange(column.start, column.start + cells))
+            local += cells
+        self._upper = np.concatenate(uppers)
+        self._where = np.concatenate(where)
+
+    def count(
+        self, values: NDArray[np.float64], offsets: NDArray[np.float64], counts: NDArray[np.int64]
+    ) -> None:
+        """Add values to the flat counts, see ``CellLookup``."""
+        cell = self._first.take(self._slots(offsets), mode="clip")
+        for _ in range(self._rounds):
+            cell += values >= self._upper.take(cell, mode="clip")
+        counts[self._where] += np.bincount(cell.ravel(), minlength=self._where.shape[0])
+
+    def _slots(self, offsets: NDArray[np.float64]) -> NDArray[np.intp]:
+        position = offsets * self._slope
+        position += self._shift
+        np.maximum(position, self._base, out=position)
+        np.minimum(position, self._base + (_SLOTS - 1), out=position)
+        slots: NDArray[np.intp] = position.astype(np.intp)
+        return slots
+
+    def _edge_slots(self, i: int, column: CellEdges) -> NDArray[np.intp]:
+        offsets = np.zeros((len(self.columns), column.edges.shape[0]))
+        offsets[i] = column.edges - column.center
+        slots: NDArray[np.intp] = self._slots(offsets)[i] - i * _SLOTS
+        return slots
+
+
+def fits_grid(column: CellEdges) -> bool:
+    """Whether a grid separates the column's edges well enough to be faster than sorting."""
+    slope, shift = _grid_scale(column)
+    if not (0 < slope < np.inf and np.isfinite(shift)):
+        return False
+    return GridLookup([column])._rounds <= _MOST_ROUNDS
+
+
+def _grid_scale(column: CellEdges) -> tuple[float, float]:
+    """Slope and shift that take the column's edges to the slots of the grid."""
+    if column.edges.shape[0] == 0:
+        return 1.0, 0.0
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        low = column.edges[0] - np.float64(column.center)
+        width = column.edges[-1] - np.float64(column.center) - low
+        slope = (_SLOTS - 1) / width if width > 0 else np.float64(1.0)
+        return float(slope), float(-low * slope)

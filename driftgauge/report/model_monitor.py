@@ -1,0 +1,258 @@
+"""The files SageMaker Model Monitor writes: statistics.json and constraint_violations.json.
+
+Field names, the meaning of each number and the ten equal buckets are those of real files. A
+baseline's numbers come from its values; a window's come from its profile, where the buckets are
+interpolated between the cells and the sketch holds one item per cell and power of two.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftgauge.drift.verdict import Violation
+from driftgauge.profile.profile import FeatureProfile, Profile
+
+_BUCKETS = 10
+_SKETCH_SIZE = 2048
+_SHRINKING_FACTOR = 0.64
+# The profiler of awslabs/deequ lists the values of a column up to this many.
+MOST_LISTED_VALUES = 120
+
+
+def encode_statistics(
+    profile: Profile, *, values: Mapping[str, NDArray[np.float64]] | None = None
+) -> bytes:
+    """Write ``statistics.json``.
+
+    Parameters
+    ----------
+    profile : Profile
+        Of the training data, or of a window.
+    values : mapping of str to ndarray of float64, optional
+        The finite numbers of numeric columns in row order, where they are at hand: then buckets
+        and sketch are those of the values themselves.
+
+    Returns
+    -------
+    bytes
+        JSON; standard deviations are those of the population. A number that JSON cannot hold is
+        the string ``"Infinity"``, ``"-Infinity"`` or ``"NaN"``.
+    """
+    features = []
+    for feature in profile.features:
+        if feature.spec.kind in ("numeric", "discrete"):
+            known = None if values is None else values.get(feature.spec.name)
+            features.append(_numerical(feature, known))
+        else:
+            features.append(_string(feature))
+    document = {
+        "version": 0.0,
+        "dataset": {"item_count": profile.rows},
+        "features": features,
+    }
+    return _json(document)
+
+
+def encode_violations(violations: tuple[Violation, ...]) -> bytes:
+    """Write ``constraint_violations.json``.
+
+    Examples
+    --------
+    >>> json.loads(encode_violations(()))
+    {'violations': []}
+    """
+    listed = [
+        {
+            "feature_name": violation.feature_name,
+            "constraint_check_type": violation.constraint_check_type,
+            "description": violation.description,
+        }
+        for violation in violations
+    ]
+    return _json({"violations": listed})
+
+
+def sketch_values(values: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Sketch values as Deequ does; an item of level i stands for 2**i values.
+
+    Up to 2,050 values are kept as they are. Beyond, the first full level is sorted and every
+    second item moves up, starting alternately with the first and the second, so the result is
+    the same in every run. Source: Karnin, Lang, Liberty, "Optimal quantile approximation in
+    streams", FOCS 2016; order of operations after awslabs/deequ (Apache-2.0),
+    QuantileNonSample.scala, with its coin fixed to start at the first item.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n,)
+        Finite.
+
+    Returns
+    -------
+    list of ndarray of float64
+        The levels, at least one.
+
+    Examples
+    --------
+    >>> [level.tolist() for level in sketch_values(np.array([3.0, 1.0]))]
+    [[3.0, 1.0]]
+    """
+    levels = [np.empty(0)]
+    compactions = [0]
+    capacity = [_level_capacity(0)]
+    held = at = 0
+    while at < values.shape[0]:
+        # Nothing happens before the sketch holds one item more than it has room for.
+        part = values[at : at + sum(capacity) + 1 - held]
+        at += part.shape[0]
+        levels[0] = np.concatenate([levels[0], part])
+        held += part.shape[0]
+        if held <= sum(capacity):
+            break
+        full = next(i for i, level in enumerate(levels) if level.shape[0] >= capacity[i])
+        if full + 1 == len(levels):
+            levels.append(np.empty(0))
+            compactions.append(0)
+            capacity.append(_level_capacity(full + 1))
+        even = levels[full].shape[0] // 2 * 2
+        # Two compactions share a start before it flips: 0, 1, 1, 0, 0, 1, 1, ...
+        start = (compactions[full] + 1) // 2 % 2
+        promoted = np.sort(levels[full][:even])[start::2]
+        levels[full] = levels[full][even:]
+        levels[full + 1] = np.concatenate([levels[full + 1], promoted])
+        compactions[full] += 1
+        held -= even - promoted.shape[0]
+    return levels
+
+
+def _level_capacity(level: int) -> int:
+    return 2 * (math.ceil(_SKETCH_SIZE * _SHRINKING_FACTOR**level / 2) + 1)
+
+
+def _numerical(feature: FeatureProfile, values: NDArray[np.float64] | None) -> dict[str, Any]:
+    statistics: dict[str, Any] = {
+        "common": {"num_present": feature.present, "num_missing": feature.missing}
+    }
+    low, high = feature.minimum, feature.maximum
+    if low is not None and high is not None:
+        statistics |= {
+            "mean": _number(feature.mean),
+            "sum": _number(feature.sum),
+            "std_dev": _number(feature.std_dev),
+            "min": low,
+            "max": high,
+            "distribution": {"kll": _distribution(feature, values, low, high)},
+        }
+    return {
+        "name": feature.spec.name,
+        "inferred_type": feature.spec.inferred_type,
+        "numerical_statistics": statistics,
+    }
+
+
+def _distribution(
+    feature: FeatureProfile, values: NDArray[np.float64] | None, low: float, high: float
+) -> dict[str, Any]:
+    # Halved before they are subtracted: the width of the widest column exceeds a float64.
+    width = high / 2 - low / 2
+    edges = [
+        low + (high - low) * i / _BUCKETS if width < 2.0**1022 else low + width / _BUCKETS * i * 2
+        for i in range(_BUCKETS + 1)
+    ]
+    if values is None:
+        support = _Support(feature, low, high)
+        below = [support.below(edge) for edge in edges[1:-1]]
+        levels = support.sketch()
+        total = float(feature.counts.sum())
+    else:
+        ordered = np.sort(values)
+        below = np.searchsorted(ordered, edges[1:-1], side="left").astype(float).tolist()
+        levels = [level.tolist() for level in sketch_values(values)]
+        total = float(values.shape[0])
+    counts = np.diff([0.0, *below, total]).tolist()
+    return {
+        "buckets": [
+            {"lower_bound": edges[i], "upper_bound": edges[i + 1], "count": counts[i]}
+            for i in range(_BUCKETS)
+        ],
+        "sketch": {
+            "parameters": {"c": _SHRINKING_FACTOR, "k": float(_SKETCH_SIZE)},
+            "data": levels,
+        },
+    }
+
+
+class _Support:
+    """Where the values of a profile's cells lie: each cell's are spread evenly over its width."""
+
+    def __init__(self, feature: FeatureProfile, low: float, high: float) -> None:
+        discrete = feature.spec.kind == "discrete"
+        # A gap, a value, a gap, ...: a discrete value is a cell without width.
+        edges = np.repeat(np.array(feature.spec.edges), 2 if discrete else 1)
+        lower, upper = np.append(-np.inf, edges), np.append(edges, np.inf)
+        single = discrete & (np.arange(lower.shape[0]) % 2 == 1)
+        self.integral = feature.spec.inferred_type == "Integral"
+        some = feature.counts > 0
+        self.counts = feature.counts[some]
+        self.lower, self.upper = np.maximum(lower[some], low), np.minimum(upper[some], high)
+        if self.integral:
+            # A whole number k has the unit [k, k + 1) to itself.
+            self.lower = np.ceil(self.lower)
+            open_end = np.where(upper[some] > high, np.floor(high) + 1, np.ceil(upper[some]))
+            self.upper = np.where(single[some], self.lower + 1, open_end)
+        self.upper = np.maximum(self.upper, self.lower)
+
+    def below(self, value: float) -> float:
+        """Return how many values are below a value."""
+        bound = math.ceil(value) if self.integral else value
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            share = (bound - self.lower) / (self.upper - self.lower)
+        share = np.where(self.upper > self.lower, share, self.lower < bound)
+        return float((np.clip(share, 0.0, 1.0) * self.counts).sum())
+
+    def sketch(self) -> list[list[float]]:
+        """Levels of items whose weights add up to each cell's count."""
+        middle = self.lower / 2 + self.upper / 2
+        if self.integral:
+            middle = np.floor((self.lower + self.upper - 1) / 2)
+        levels = int(self.counts.max()).bit_length()
+        return [middle[(self.counts >> i) & 1 == 1].tolist() for i in range(levels)]
+
+
+def _string(feature: FeatureProfile) -> dict[str, Any]:
+    spec = feature.spec
+    named = {
+        word: count
+        for word, count in zip(spec.categories, feature.counts.tolist(), strict=True)
+        if count
+    }
+    distinct = len(named) + feature.unseen_distinct
+    statistics: dict[str, Any] = {
+        "common": {"num_present": feature.present, "num_missing": feature.missing},
+        "distinct_count": float(distinct),
+    }
+    words = named | dict(feature.unseen)
+    if distinct == len(words) <= MOST_LISTED_VALUES:
+        listed = sorted(words.items(), key=lambda item: (-item[1], item[0]))
+        buckets = [{"value": word, "count": count} for word, count in listed]
+        statistics["distribution"] = {"categorical": {"buckets": buckets}}
+    return {
+        "name": spec.name,
+        "inferred_type": "Unknown" if spec.inferred_type == "Unknown" else "String",
+        "string_statistics": statistics,
+    }
+
+
+def _number(value: float | None) -> float | str | None:
+    if value is None or math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _json(document: dict[str, Any]) -> bytes:
+    return (json.dumps(document, indent=2, allow_nan=False) + "\n").encode("ascii")

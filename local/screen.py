@@ -1,0 +1,194 @@
+"""The demo's screen: a live table on a terminal, plain lines everywhere else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+_STYLES = {"ok": "green", "drift": "bold red", "OK": "green", "ALARM": "bold red"}
+_COLUMNS = (
+    ("week from", 10, "left"),
+    ("rows", 5, "right"),
+    ("furthest feature", 18, "left"),
+    ("effect", 7, "right"),
+    ("adjusted p", 10, "right"),
+    ("verdict", 7, "left"),
+    ("alarm", 6, "left"),
+    ("model", 10, "left"),
+    ("took", 6, "right"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeekRow:
+    """One line of the table of weeks, as text."""
+
+    week: str
+    rows: str
+    feature: str
+    effect: str
+    p_value: str
+    verdict: str
+    alarm: str
+    model: str
+    took: str
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The cells in the order of the columns."""
+        return (
+            self.week,
+            self.rows,
+            self.feature,
+            self.effect,
+            self.p_value,
+            self.verdict,
+            self.alarm,
+            self.model,
+            self.took,
+        )
+
+
+class WeekTable:
+    """The table of weeks while it grows, with a progress bar below it."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        self._console = console
+        self._rows: list[WeekRow] = []
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+        )
+        self._task = self._progress.add_task("weeks", total=total)
+        self._live: Live | None = None
+
+    def _render(self) -> Group:
+        table = Table(header_style="bold", box=None, pad_edge=False)
+        for name, width, side in _COLUMNS:
+            table.add_column(
+                name, min_width=width, justify="right" if side == "right" else "left", no_wrap=True
+            )
+        for row in self._rows:
+            cells = [Text(cell, style=_STYLES.get(cell, "")) for cell in row.cells]
+            table.add_row(*cells)
+        return Group(table, self._progress)
+
+    @contextmanager
+    def showing(self) -> Iterator[None]:
+        """Show the table; on a terminal it is redrawn in place until the block ends."""
+        if not self._console.is_terminal:
+            self._console.print(_line(tuple(name for name, _, _ in _COLUMNS)), soft_wrap=True)
+            yield
+            return
+        with Live(self._render(), console=self._console, refresh_per_second=8) as live:
+            self._live = live
+            try:
+                yield
+            finally:
+                live.update(self._render())
+                self._live = None
+
+    def doing(self, text: str) -> None:
+        """Say beside the progress bar what is going on."""
+        self._progress.update(self._task, description=text)
+        self._redraw()
+
+    def add(self, row: WeekRow) -> None:
+        """Add a week that is done."""
+        self._rows.append(row)
+        self._progress.advance(self._task)
+        if self._live is None:
+            self._console.print(_line(row.cells), soft_wrap=True, highlight=False)
+        self._redraw()
+
+    def replace_last(self, row: WeekRow) -> None:
+        """Correct the last week, for instance when its alarm has changed."""
+        self._rows[-1] = row
+        if self._live is None:
+            self._console.print(_line(row.cells), soft_wrap=True, highlight=False)
+        self._redraw()
+
+    def _redraw(self) -> None:
+        if self._live is not None:
+            self._live.update(self._render())
+
+
+def _line(cells: tuple[str, ...]) -> str:
+    parts = [
+        cell.rjust(width) if side == "right" else cell.ljust(width)
+        for cell, (_, width, side) in zip(cells, _COLUMNS, strict=True)
+    ]
+    return "  ".join(parts).rstrip()
+
+
+class Screen:
+    """Everything the demo says."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console()
+        if not self.console.is_terminal and console is None:
+            # A log has no width; 100 columns are what the table needs.
+            self.console = Console(width=100)
+
+    def title(self, text: str, below: str) -> None:
+        """Say what this is."""
+        self.console.print(Text(text, style="bold"))
+        self.console.print(Text(below))
+
+    def heading(self, text: str) -> None:
+        """Begin a chapter."""
+        self.console.print()
+        self.console.rule(Text(text, style="bold"), align="left")
+
+    def say(self, text: str) -> None:
+        """Tell something; the text is taken literally."""
+        self.console.print(Text(text))
+
+    def facts(self, pairs: dict[str, str]) -> None:
+        """List names with values that are meant to be copied: never wrapped or cut."""
+        width = max(len(name) for name in pairs)
+        for name, value in pairs.items():
+            self.console.print(
+                Text(f"  {name:<{width}}  ", style="dim") + Text(value), soft_wrap=True
+            )
+
+    @contextmanager
+    def doing(self, text: str) -> Iterator[None]:
+        """Show that something takes time, and afterwards how long it took."""
+        begin = time.monotonic()
+        if self.console.is_terminal:
+            with self.console.status(Text(text)):
+                yield
+        else:
+            yield
+        took = time.monotonic() - begin
+        self.console.print(Text("✓ ", style="green") + Text(f"{text}  {took:.1f} s"))
+
+    def verbatim(self, title: str, text: str) -> None:
+        """Show a text exactly as it was received."""
+        if self.console.is_terminal:
+            self.console.print(Panel(Text(text.rstrip()), title=Text(title), title_align="left"))
+            return
+        self.console.print(Text(f"--- {title}"))
+        self.console.print(Text(text.rstrip()), soft_wrap=True)
+        self.console.print(Text("---"))
+
+    def failure(self, text: str) -> None:
+        """Say that the demo cannot go on."""
+        self.console.print(Text(text, style="bold red"), soft_wrap=True)
+
+    def weeks(self, total: int) -> WeekTable:
+        """Return a table of weeks."""
+        return WeekTable(self.console, total)

@@ -1,0 +1,317 @@
+"""From limits to alarms: what rings for one monitor, and the one alarm that stands for all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from constructs import Construct
+
+from driftgauge.config import MonitorConfig
+from driftgauge.errors import ConfigError
+from stacks.constructs.metrics import endpoint_metric, monitor_metric
+from stacks.deployment import Deployment
+
+# CloudWatch's limits on a composite alarm.
+CHILDREN = 100
+RULE_CHARACTERS = 10_240
+
+ABOVE = cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD
+AT_LEAST = cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
+BELOW = cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD
+
+# A window's verdict stands until the next window has one.
+HOLD = cloudwatch.TreatMissingData.IGNORE
+GOOD = cloudwatch.TreatMissingData.NOT_BREACHING
+BAD = cloudwatch.TreatMissingData.BREACHING
+
+# The endpoint's own alarms look every five minutes and want three breaches of the last three.
+ENDPOINT_PERIOD = cdk.Duration.minutes(5)
+ENDPOINT_PERIODS = 3
+# Volume is compared with a band around what the same hour of the week brings. It is wide, and four
+# quarter-hours of five must leave it: silence has its own alarm, this one is for steps and surges.
+VOLUME_PERIOD = cdk.Duration.minutes(15)
+VOLUME_DEVIATIONS = 3
+VOLUME_BREACHES, VOLUME_PERIODS = 4, 5
+MICROSECONDS = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """When one metric of one variant rings."""
+
+    kind: str
+    metric: cloudwatch.Metric
+    comparison: cloudwatch.ComparisonOperator
+    threshold: float
+    datapoints: int
+    periods: int
+    missing: cloudwatch.TreatMissingData
+    meaning: str
+
+
+class MonitorAlarms(Construct):
+    """All alarms of one monitor.
+
+    The children have no actions: they colour the dashboard and, some of them, start a retraining.
+    People are told by the composite alarm, once for whatever rings together.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        deployment: Deployment,
+        monitor: MonitorConfig,
+        store: str,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.children: list[cloudwatch.AlarmBase] = []
+        names: list[str] = []
+        for variant in monitor.endpoint.variants:
+            where = f"Monitor {monitor.name}, variant {variant}: "
+            look = (
+                f" Reports: s3://{store}/{monitor.name}/reports/{variant}/. Log group: "
+                f"{deployment.log_group_name('evaluate')}."
+            )
+            folder = Construct(self, variant)
+            for limit, hint in (
+                *((limit, look) for limit in _window_limits(monitor, variant)),
+                *((limit, "") for limit in _endpoint_limits(monitor, variant)),
+            ):
+                name = deployment.alarm_name(monitor.name, variant, limit.kind)
+                names.append(name)
+                self.children.append(
+                    _alarm(folder, limit, name=name, description=where + limit.meaning + hint)
+                )
+            if monitor.endpoint.alarms:
+                name = deployment.alarm_name(monitor.name, variant, "invocations")
+                names.append(name)
+                self.children.append(
+                    _volume_alarm(folder, monitor, variant, name=name, where=where)
+                )
+        self.composite = self._composite(deployment, monitor, names)
+
+    def _composite(
+        self, deployment: Deployment, monitor: MonitorConfig, names: list[str]
+    ) -> cloudwatch.CompositeAlarm:
+        # By name: a rule of ARNs is twice as long, and its length is limited.
+        rule = " OR ".join(f'ALARM("{name}")' for name in names)
+        if len(names) > CHILDREN or len(rule) > RULE_CHARACTERS:
+            raise ConfigError(
+                f"monitor {monitor.name!r}: {len(monitor.endpoint.variants)} variants have "
+                f"{len(names)} alarms, more than one composite alarm holds: split the variants "
+                "over two monitors, or set endpoint.alarms: false"
+            )
+        composite = cloudwatch.CompositeAlarm(
+            self,
+            "Monitor",
+            composite_alarm_name=deployment.monitor_alarm_name(monitor.name),
+            alarm_description=(
+                f"Something is wrong with {monitor.endpoint.name}"
+                f"{f' ({monitor.description})' if monitor.description else ''}: at least one "
+                f"alarm of monitor {monitor.name} rings. The alert names it; so does the "
+                f"monitor's row on the dashboard {deployment.name}. Hand this alarm to whatever "
+                "should stop when the model is unwell, such as a deployment's auto-rollback."
+            )[:1024],
+            alarm_rule=cloudwatch.AlarmRule.from_string(rule),
+        )
+        composite.node.add_dependency(*self.children)
+        return composite
+
+
+def _alarm(scope: Construct, limit: Limit, *, name: str, description: str) -> cloudwatch.Alarm:
+    return cloudwatch.Alarm(
+        scope,
+        limit.kind,
+        alarm_name=name,
+        alarm_description=description,
+        metric=limit.metric,
+        comparison_operator=limit.comparison,
+        threshold=limit.threshold,
+        datapoints_to_alarm=limit.datapoints,
+        evaluation_periods=limit.periods,
+        treat_missing_data=limit.missing,
+    )
+
+
+def _volume_alarm(
+    scope: Construct, monitor: MonitorConfig, variant: str, *, name: str, where: str
+) -> cloudwatch.AnomalyDetectionAlarm:
+    return cloudwatch.AnomalyDetectionAlarm(
+        scope,
+        "invocations",
+        alarm_name=name,
+        alarm_description=(
+            f"{where}the number of invocations is far from what this time of the week usually "
+            "brings. Look at the callers and at recent deployments; a lasting change becomes the "
+            "new normal within two weeks, and the alarm falls silent by itself."
+        ),
+        metric=endpoint_metric(
+            "Invocations",
+            endpoint=monitor.endpoint.name,
+            variant=variant,
+            statistic=cloudwatch.Stats.SUM,
+            period=VOLUME_PERIOD,
+        ),
+        std_devs=VOLUME_DEVIATIONS,
+        comparison_operator=(
+            cloudwatch.ComparisonOperator.LESS_THAN_LOWER_OR_GREATER_THAN_UPPER_THRESHOLD
+        ),
+        datapoints_to_alarm=VOLUME_BREACHES,
+        evaluation_periods=VOLUME_PERIODS,
+        treat_missing_data=GOOD,
+    )
+
+
+def _window_limits(monitor: MonitorConfig, variant: str) -> Iterator[Limit]:
+    settings = monitor.alarms
+    for kind, metric, comparison, threshold, meaning in (
+        (
+            "feature-drift",
+            "DriftedFeatures",
+            AT_LEAST,
+            1.0,
+            "inputs of the model are distributed otherwise than in its baseline, beyond chance "
+            "and by more than decision.min_effect. The report names the features, worst first: "
+            "has an upstream source changed, or the world?",
+        ),
+        (
+            "prediction-drift",
+            "DriftedPredictions",
+            AT_LEAST,
+            1.0,
+            "the model's predictions are distributed otherwise than in its baseline. Together "
+            "with feature drift: other inputs. Alone: another model, or another code around it.",
+        ),
+        (
+            "data-quality",
+            "Violations",
+            AT_LEAST,
+            1.0,
+            "checks of the baseline's constraints fail (types, missing values, columns, unseen "
+            "categories). constraint_violations.json beside the report lists them.",
+        ),
+        (
+            "rejected-rows",
+            "RejectedShare",
+            ABOVE,
+            settings.rejected_share * 100,
+            f"more than {settings.rejected_share:.1%} of what was captured cannot be read, and is "
+            f"missing from every verdict. Samples with the reasons are below {monitor.name}/"
+            f"quarantine/{variant}/ in the same bucket.",
+        ),
+    ):
+        yield Limit(
+            kind=kind,
+            metric=monitor_metric(
+                metric, monitor=monitor.name, variant=variant, period=_period(monitor.alarm_period)
+            ),
+            comparison=comparison,
+            threshold=threshold,
+            datapoints=settings.datapoints,
+            periods=settings.evaluation_periods,
+            missing=HOLD,
+            meaning=meaning,
+        )
+    hours = int(settings.silence / timedelta(hours=1))
+    yield Limit(
+        kind="silence",
+        metric=monitor_metric(
+            "CapturedRows",
+            monitor=monitor.name,
+            variant=variant,
+            statistic=cloudwatch.Stats.SUM,
+            period=cdk.Duration.hours(1),
+        ),
+        comparison=BELOW,
+        threshold=1,
+        datapoints=hours,
+        periods=hours,
+        missing=BAD,
+        meaning=(
+            f"no captured row has arrived for {hours} hours. Is the endpoint still called, is "
+            "data capture still on, does the bucket still send events to EventBridge? A monitor "
+            "that has never seen a capture rings too."
+        ),
+    )
+    yield Limit(
+        kind="evaluation-failures",
+        metric=monitor_metric(
+            "EvaluationFailures",
+            monitor=monitor.name,
+            variant=variant,
+            period=_period(monitor.alarm_period),
+        ),
+        comparison=AT_LEAST,
+        threshold=1,
+        datapoints=1,
+        periods=1,
+        missing=GOOD,
+        meaning="a window could not be judged, so drift would go unnoticed.",
+    )
+
+
+def _endpoint_limits(monitor: MonitorConfig, variant: str) -> Iterator[Limit]:
+    endpoint = monitor.endpoint
+    if not endpoint.alarms:
+        return
+    p99, average = cloudwatch.Stats.percentile(99), cloudwatch.Stats.AVERAGE
+    for kind, metric, statistic, threshold, meaning in (
+        (
+            "model-latency",
+            "ModelLatency",
+            p99,
+            endpoint.latency_p99 * MICROSECONDS,
+            f"1 of 100 answers of the model takes more than {endpoint.latency_p99:g} ms. Look at "
+            "the container's log, its CPU and memory, and at the size of the requests.",
+        ),
+        (
+            "overhead-latency",
+            "OverheadLatency",
+            p99,
+            endpoint.overhead_p99 * MICROSECONDS,
+            f"SageMaker itself adds more than {endpoint.overhead_p99:g} ms to 1 of 100 answers. "
+            "Look at the number of instances and at the size of the payloads.",
+        ),
+        (
+            "errors-4xx",
+            "Invocation4XXErrors",
+            average,
+            endpoint.error_rate_4xx,
+            f"more than {endpoint.error_rate_4xx:.1%} of the invocations are refused (4XX). Look "
+            "at what changed on the callers' side.",
+        ),
+        (
+            "errors-5xx",
+            "Invocation5XXErrors",
+            average,
+            endpoint.error_rate_5xx,
+            f"more than {endpoint.error_rate_5xx:.1%} of the invocations fail (5XX). Look at the "
+            "container's log and at its memory.",
+        ),
+    ):
+        yield Limit(
+            kind=kind,
+            metric=endpoint_metric(
+                metric,
+                endpoint=endpoint.name,
+                variant=variant,
+                statistic=statistic,
+                period=ENDPOINT_PERIOD,
+            ),
+            comparison=ABOVE,
+            threshold=threshold,
+            datapoints=ENDPOINT_PERIODS,
+            periods=ENDPOINT_PERIODS,
+            missing=GOOD,
+            meaning=meaning,
+        )
+
+
+def _period(period: timedelta) -> cdk.Duration:
+    return cdk.Duration.seconds(int(period.total_seconds()))

@@ -1,0 +1,197 @@
+"""One way to make a function: its own role, its own log group, an alarm when it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from stacks.buckets import Buckets, bucket_arn, objects_arn
+from stacks.bundling import ARCHITECTURE, RUNTIME, code_asset, layer_asset
+from stacks.constructs.acknowledgements import acknowledge, acknowledge_wildcards
+from stacks.deployment import Deployment, capture_folder, ground_truth_folder
+
+NAMESPACE = "driftgauge"
+LOG_RETENTION = logs.RetentionDays.THREE_MONTHS
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionDefaults:
+    """What all functions of one stack share."""
+
+    deployment: Deployment
+    buckets: Buckets
+    topic: sns.ITopic
+    code: lambda_.Code
+    layer: lambda_.ILayerVersion
+
+    @classmethod
+    def prepare(
+        cls, scope: Construct, *, deployment: Deployment, buckets: Buckets, topic: sns.ITopic
+    ) -> FunctionDefaults:
+        """Prepare code and layer for a stack.
+
+        Each stack has its own version of the layer (the file is uploaded once): a reference into
+        another stack would keep the old version from being replaced.
+        """
+        return cls(
+            deployment=deployment,
+            buckets=buckets,
+            topic=topic,
+            code=code_asset(deployment.monitors),
+            layer=lambda_.LayerVersion(
+                scope,
+                "Dependencies",
+                code=layer_asset(scope),
+                description="numpy, pydantic, Powertools and the decoders",
+                compatible_runtimes=[RUNTIME],
+                compatible_architectures=[ARCHITECTURE],
+            ),
+        )
+
+
+class Function(Construct):
+    """The function of one verb: ``lambdas/{verb}.py``.
+
+    Its role may write its own log and nothing else until one of the methods says so. There is no
+    X-Ray tracing: it needs a permission on ``*``, and every step here is one function and S3.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        verb: str,
+        description: str,
+        defaults: FunctionDefaults,
+        memory_mb: int,
+        timeout: cdk.Duration,
+        environment: Mapping[str, str] | None = None,
+        dead_letters: sqs.IQueue | None = None,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self._defaults = defaults
+        deployment = defaults.deployment
+        self.timeout = timeout
+        self.log_group = logs.LogGroup(
+            self,
+            "Log",
+            log_group_name=deployment.log_group_name(verb),
+            retention=LOG_RETENTION,
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+        )
+        self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        self.log_group.grant_write(self.role)
+        self.function = lambda_.Function(
+            self,
+            "Function",
+            function_name=deployment.function_name(verb),
+            description=description,
+            runtime=RUNTIME,
+            architecture=ARCHITECTURE,
+            handler=f"lambdas.{verb}.handler",
+            code=defaults.code,
+            layers=[defaults.layer],
+            role=self.role,
+            memory_size=memory_mb,
+            timeout=timeout,
+            log_group=self.log_group,
+            logging_format=lambda_.LoggingFormat.JSON,
+            system_log_level_v2=lambda_.SystemLogLevel.WARN,
+            application_log_level_v2=lambda_.ApplicationLogLevel.INFO,
+            dead_letter_queue=dead_letters,
+            environment={
+                "DEPLOYMENT": deployment.name,
+                "STORE_BUCKET": defaults.buckets.store,
+                "POWERTOOLS_SERVICE_NAME": verb,
+                "POWERTOOLS_METRICS_NAMESPACE": NAMESPACE,
+                "POWERTOOLS_LOG_LEVEL": "INFO",
+                **(environment or {}),
+            },
+        )
+        acknowledge(
+            self.function,
+            "AwsSolutions-L1",
+            "pysimdjson, which reads the captures, has no wheel for Python 3.14 on arm64 yet.",
+        )
+        self._alarm_on_errors(verb)
+
+    def _alarm_on_errors(self, verb: str) -> None:
+        name = self._defaults.deployment.function_name(verb)
+        alarm = cloudwatch.Alarm(
+            self,
+            "Errors",
+            alarm_name=f"{name}-errors",
+            alarm_description=(
+                f"The function {name} keeps failing: errors in 2 of the last 3 periods of 5 "
+                "minutes. Single failures are retried and never get here. The reason is in the "
+                f"log group {self._defaults.deployment.log_group_name(verb)}, in entries of level "
+                "ERROR."
+            ),
+            metric=self.function.metric_errors(
+                statistic=cloudwatch.Stats.SUM, period=cdk.Duration.minutes(5)
+            ),
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+            threshold=0,
+            evaluation_periods=3,
+            datapoints_to_alarm=2,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+        )
+        alarm.add_alarm_action(actions.SnsAction(self._defaults.topic))
+
+    def read_store(self, *keys: str) -> None:
+        """Let the function read objects of the store: ``current.json``, ``profiles/*``, ...
+
+        Listing comes with it, for the whole bucket: without it, S3 answers 403 instead of 404 for
+        an object that does not exist, and a condition on the prefix does not apply to that answer.
+        """
+        self._allow_on_store("s3:GetObject", keys)
+        self.role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["s3:ListBucket"], resources=[bucket_arn(self._defaults.buckets.store)]
+            )
+        )
+
+    def write_store(self, *keys: str) -> None:
+        """Let the function write objects of the store. No function may delete any."""
+        self._allow_on_store("s3:PutObject", keys)
+
+    def _allow_on_store(self, action: str, keys: Iterable[str]) -> None:
+        # One pattern for all monitors: every function serves every monitor of the deployment,
+        # and a policy that grew with their number would meet IAM's size limit.
+        resources = [objects_arn(self._defaults.buckets.store, f"*/{key}") for key in keys]
+        self._allow(action, resources, "The objects that this function handles, of any monitor.")
+
+    def read_captures(self, *, ground_truth: bool = False) -> None:
+        """Let the function read what endpoints captured; and list and read labels, if asked."""
+        deployment, buckets = self._defaults.deployment, self._defaults.buckets
+        if buckets.own_captures:
+            self.function.add_environment("CAPTURE_BUCKET", buckets.own_captures)
+        folders: dict[tuple[str, str], None] = {}
+        for monitor in deployment:
+            bucket = buckets.captures(monitor)
+            folders[bucket, capture_folder(monitor)] = None
+            if ground_truth:
+                folders[bucket, ground_truth_folder(monitor)] = None
+        resources = [objects_arn(bucket, f"{folder}*") for bucket, folder in folders]
+        self._allow("s3:GetObject", resources, "The captures of the monitored endpoints.")
+        names = dict.fromkeys(bucket for bucket, _ in folders)
+        self.role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["s3:ListBucket"], resources=[bucket_arn(name) for name in names]
+            )
+        )
+
+    def _allow(self, action: str, resources: list[str], reason: str) -> None:
+        self.role.add_to_policy(iam.PolicyStatement(actions=[action], resources=resources))
+        acknowledge_wildcards(self, resources, reason)

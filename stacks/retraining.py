@@ -1,0 +1,306 @@
+"""From an alarm to a better model: one guarded state machine per monitor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_stepfunctions as stepfunctions
+from constructs import Construct
+
+from driftgauge.config import MonitorConfig, SageMakerTrainer
+from stacks.buckets import Buckets
+from stacks.constructs.acknowledgements import acknowledge, acknowledge_wildcards
+from stacks.constructs.function import LOG_RETENTION, Function, FunctionDefaults
+from stacks.constructs.queue import DeadLetterQueue
+from stacks.deployment import Deployment
+from stacks.limits import check_size
+
+DEFINITION = Path(__file__).parent / "statemachines" / "retraining.asl.json"
+
+
+class RetrainingStack(cdk.Stack):
+    """The steps' functions, and per monitor a state machine with the rules that start it."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        deployment: Deployment,
+        buckets: Buckets,
+        topic: sns.ITopic,
+        notify: lambda_.IFunction,
+        baseline: lambda_.IFunction,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            stack_name=deployment.stack_name("retraining"),
+            description="driftgauge: guarded retraining when a monitored model drifts",
+            **kwargs,
+        )
+        self._deployment = deployment
+        self._topic = topic
+        retrained = [monitor for monitor in deployment if monitor.retraining.enabled]
+        defaults = FunctionDefaults.prepare(
+            self, deployment=deployment, buckets=buckets, topic=topic
+        )
+        self._steps = {
+            **_functions(self, defaults, retrained),
+            "baseline": baseline,
+            "notify": notify,
+        }
+        self._dead_letters = DeadLetterQueue(
+            self,
+            "DeadLetters",
+            name=f"{deployment.name}-retraining",
+            holds="alarm events that should have started a retraining",
+            topic=topic,
+        )
+        for monitor in retrained:
+            self._retraining(monitor)
+        check_size(self, monitors=len(retrained))
+
+    def _retraining(self, monitor: MonitorConfig) -> None:
+        scope = Construct(self, monitor.name)
+        name = self._deployment.retraining_name(monitor.name)
+        log_group = logs.LogGroup(
+            scope,
+            "Log",
+            # Step Functions may write to log groups of this prefix without a policy of their own.
+            log_group_name=f"/aws/vendedlogs/states/{name}",
+            retention=LOG_RETENTION,
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+        )
+        machine = stepfunctions.StateMachine(
+            scope,
+            "Machine",
+            state_machine_name=name,
+            state_machine_type=stepfunctions.StateMachineType.STANDARD,
+            definition_body=stepfunctions.DefinitionBody.from_file(str(DEFINITION)),
+            definition_substitutions=self._substitutions(monitor),
+            logs=stepfunctions.LogOptions(
+                destination=log_group,
+                level=stepfunctions.LogLevel.ALL,
+                # What passes between the steps may hold paths of the data, and is in the history.
+                include_execution_data=False,
+            ),
+        )
+        acknowledge(
+            machine,
+            "AwsSolutions-IAM5[Resource::*]",
+            "Setting up the delivery of a state machine's log has no resource-level permissions.",
+        )
+        acknowledge(
+            machine,
+            "AwsSolutions-SF2",
+            "The functions are not traced either: the execution history shows the same steps.",
+        )
+        self._allow_steps(machine, monitor)
+        self._start_on_alarm(scope, machine, monitor)
+        self._alarm_on_failure(scope, machine, name)
+        cdk.CfnOutput(
+            self, f"RetrainingArn{_pascal(monitor.name)}", value=machine.state_machine_arn
+        )
+
+    def _train_function_arn(self, monitor: MonitorConfig) -> str:
+        return monitor.retraining.trainer_function_arn or self._steps["train"].function_arn
+
+    def _substitutions(self, monitor: MonitorConfig) -> dict[str, str]:
+        arns = {
+            f"{verb.capitalize()}FunctionArn": f.function_arn for verb, f in self._steps.items()
+        }
+        return {
+            **arns,
+            "TrainFunctionArn": self._train_function_arn(monitor),
+            "Monitor": monitor.name,
+        }
+
+    def _allow_steps(self, machine: stepfunctions.StateMachine, monitor: MonitorConfig) -> None:
+        arns = [step.function_arn for verb, step in self._steps.items() if verb != "train"]
+        trainer = sagemaker_trainer(monitor)
+        if trainer is None:
+            arns.append(self._train_function_arn(monitor))
+        machine.add_to_role_policy(
+            iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=arns)
+        )
+        if trainer is not None:
+            self._allow_training_jobs(machine, monitor, trainer)
+
+    def _allow_training_jobs(
+        self,
+        machine: stepfunctions.StateMachine,
+        monitor: MonitorConfig,
+        trainer: SageMakerTrainer,
+    ) -> None:
+        jobs = self.format_arn(
+            service="sagemaker",
+            resource="training-job",
+            # As the guard names them: a job's name has 63 characters at most.
+            resource_name=f"driftgauge-{monitor.name[:25]}-*",
+        )
+        machine.add_to_role_policy(
+            iam.PolicyStatement(
+                actions=[
+                    "sagemaker:CreateTrainingJob",
+                    "sagemaker:DescribeTrainingJob",
+                    "sagemaker:StopTrainingJob",
+                    "sagemaker:AddTags",
+                ],
+                resources=[jobs],
+            )
+        )
+        acknowledge_wildcards(machine, [jobs], "The training jobs of this monitor.")
+        # How `.sync` learns that a job has ended.
+        machine.add_to_role_policy(
+            iam.PolicyStatement(
+                actions=["events:PutTargets", "events:PutRule", "events:DescribeRule"],
+                resources=[
+                    self.format_arn(
+                        service="events",
+                        resource="rule",
+                        resource_name="StepFunctionsGetEventsForSageMakerTrainingJobsRule",
+                    )
+                ],
+            )
+        )
+        machine.add_to_role_policy(
+            iam.PolicyStatement(
+                actions=["iam:PassRole"],
+                resources=[trainer.role_arn],
+                conditions={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
+            )
+        )
+
+    def _start_on_alarm(
+        self, scope: Construct, machine: stepfunctions.StateMachine, monitor: MonitorConfig
+    ) -> None:
+        # One rule per variant: the names of all variants' alarms may not fit into one pattern.
+        for variant in monitor.endpoint.variants:
+            events.Rule(
+                scope,
+                f"Drift-{variant}",
+                description=f"Monitor {monitor.name}, variant {variant}, drifts: retrain",
+                event_pattern=events.EventPattern(
+                    source=["aws.cloudwatch"],
+                    detail_type=["CloudWatch Alarm State Change"],
+                    detail={
+                        "alarmName": [
+                            self._deployment.alarm_name(monitor.name, variant, kind)
+                            for kind in monitor.retraining.triggers
+                        ],
+                        "state": {"value": ["ALARM"]},
+                    },
+                ),
+                targets=[
+                    targets.SfnStateMachine(
+                        machine,
+                        dead_letter_queue=self._dead_letters.target,
+                        input=events.RuleTargetInput.from_object(
+                            {
+                                "monitor": monitor.name,
+                                "variant": variant,
+                                "alarm": events.EventField.from_path("$.detail.alarmName"),
+                                "time": events.EventField.time,
+                            }
+                        ),
+                    )
+                ],
+            )
+
+    def _alarm_on_failure(
+        self, scope: Construct, machine: stepfunctions.StateMachine, name: str
+    ) -> None:
+        alarm = cloudwatch.Alarm(
+            scope,
+            "Failed",
+            alarm_name=f"{name}-failed",
+            alarm_description=(
+                f"An execution of the state machine {name} failed. The champion and its baseline "
+                "are as they were. The execution's history names the step and the cause; start a "
+                "new execution with the same input once it is repaired."
+            ),
+            metric=machine.metric_failed(
+                statistic=cloudwatch.Stats.SUM, period=cdk.Duration.minutes(5)
+            ),
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+            threshold=0,
+            evaluation_periods=1,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+        )
+        alarm.add_alarm_action(actions.SnsAction(self._topic))
+
+
+def sagemaker_trainer(monitor: MonitorConfig) -> SageMakerTrainer | None:
+    """Return the training job that trains a monitor's model; None if a function does."""
+    settings = monitor.retraining
+    if settings.trainer_function_arn is None and isinstance(settings.trainer, SageMakerTrainer):
+        return settings.trainer
+    return None
+
+
+def _functions(
+    scope: Construct, defaults: FunctionDefaults, retrained: list[MonitorConfig]
+) -> dict[str, lambda_.IFunction]:
+    """Make the functions of the steps, each with what its step touches and no more."""
+
+    def step(verb: str, description: str, memory_mb: int, minutes: int) -> Function:
+        return Function(
+            scope,
+            verb.capitalize(),
+            verb=verb,
+            description=description,
+            defaults=defaults,
+            memory_mb=memory_mb,
+            timeout=cdk.Duration.minutes(minutes),
+        )
+
+    guard = step("guard", "Decides whether a retraining may start", 512, 1)
+    guard.read_store("reports/*", "retraining/last.json", "state/*")
+    machines = [
+        cdk.Stack.of(scope).format_arn(
+            service="states",
+            resource="stateMachine",
+            resource_name=defaults.deployment.retraining_name(monitor.name),
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+        )
+        for monitor in retrained
+    ]
+    guard.role.add_to_policy(
+        iam.PolicyStatement(actions=["states:ListExecutions"], resources=machines)
+    )
+    prepare = step("prepare", "Collects recent rows with their labels", 3538, 15)
+    prepare.read_captures(ground_truth=True)
+    prepare.read_store("current.json", "baseline/*", "retraining/*")
+    prepare.write_store("retraining/*")
+    train = step("train", "Trains the built-in logistic regression", 3538, 15)
+    train.read_store("retraining/*")
+    train.write_store("retraining/*")
+    compare = step("compare", "Compares challenger and champion on held-back rows", 1769, 5)
+    compare.read_store("models/*", "retraining/*")
+    compare.write_store("retraining/*")
+    promote = step("promote", "Makes the challenger the champion, with its baseline", 512, 1)
+    promote.read_store("current.json", "retraining/*")
+    promote.write_store("current.json", "models/*", "retraining/last.json")
+    return {
+        "guard": guard.function,
+        "prepare": prepare.function,
+        "train": train.function,
+        "compare": compare.function,
+        "promote": promote.function,
+    }
+
+
+def _pascal(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("-"))

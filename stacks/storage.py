@@ -1,0 +1,109 @@
+"""What is kept: the store, the captures, and who accessed them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from stacks.buckets import CAPTURE_OUTPUT, STORE_OUTPUT
+from stacks.deployment import Deployment
+
+# How long each room of the store is kept, in days. Baselines, models, reports and the pointer are
+# kept for good: they are small, and they are the record of what was decided.
+ROOM_DAYS = {
+    # A year and a month, so that a window can be compared with the same one a year before.
+    "profiles": 400,
+    "predictions": 400,
+    # Both hold rows of the traffic itself: no longer than somebody may want to look.
+    "quarantine": 30,
+    "retraining": 90,
+}
+REPLACED_VERSION_DAYS = 30
+ACCESS_LOG_DAYS = 90
+
+
+class StorageStack(cdk.Stack):
+    """The buckets. They outlive the deployment: deleting the stack keeps them.
+
+    Encryption is with keys that S3 manages. A customer key would add a request to KMS for each of
+    the thousands of small profiles that a window merges, and a key policy that every writer of
+    captures must be in; the bucket policy already decides who reads.
+    """
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, deployment: Deployment, **kwargs: Any
+    ) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            stack_name=deployment.stack_name("storage"),
+            description="driftgauge: what was captured, measured and decided",
+            termination_protection=True,
+            **kwargs,
+        )
+        self._access_logs = s3.Bucket(
+            self,
+            "AccessLogs",
+            lifecycle_rules=[_expire("access-logs", "", ACCESS_LOG_DAYS), _clean()],
+            **_PROTECTED,
+        )
+        store = self._bucket("Store", versioned=True)
+        store.add_lifecycle_rule(
+            id="replaced-versions",
+            noncurrent_version_expiration=cdk.Duration.days(REPLACED_VERSION_DAYS),
+            expired_object_delete_marker=True,
+        )
+        for monitor in deployment:
+            for room, days in ROOM_DAYS.items():
+                prefix = f"{monitor.name}/{room}/"
+                store.add_lifecycle_rule(**_expire(prefix.replace("/", "-"), prefix, days))
+        cdk.CfnOutput(self, STORE_OUTPUT, value=store.bucket_name)
+        if any(monitor.capture.bucket is None for monitor in deployment):
+            # Captures never expire by themselves: they are the only raw record of the traffic,
+            # and how long it may be kept is for its owner to say.
+            captures = self._bucket("Captures", versioned=False)
+            cdk.CfnOutput(self, CAPTURE_OUTPUT, value=captures.bucket_name)
+
+    def _bucket(self, construct_id: str, *, versioned: bool) -> s3.Bucket:
+        bucket = s3.Bucket(
+            self,
+            construct_id,
+            versioned=versioned,
+            server_access_logs_bucket=self._access_logs,
+            server_access_logs_prefix=f"{construct_id.lower()}/",
+            lifecycle_rules=[_clean()],
+            **_PROTECTED,
+        )
+        # The plain property. The L2's event_bridge_enabled deploys a function to set it.
+        cfn_bucket = bucket.node.default_child
+        assert isinstance(cfn_bucket, s3.CfnBucket)  # noqa: S101  # for the type checker
+        cfn_bucket.add_property_override(
+            "NotificationConfiguration.EventBridgeConfiguration.EventBridgeEnabled", True
+        )
+        return bucket
+
+
+_PROTECTED: dict[str, Any] = {
+    "encryption": s3.BucketEncryption.S3_MANAGED,
+    "block_public_access": s3.BlockPublicAccess.BLOCK_ALL,
+    "object_ownership": s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+    "enforce_ssl": True,
+    "removal_policy": cdk.RemovalPolicy.RETAIN,
+}
+
+
+def _expire(rule_id: str, prefix: str, days: int) -> Any:
+    return {
+        "id": rule_id.strip("-"),
+        "prefix": prefix or None,
+        "expiration": cdk.Duration.days(days),
+    }
+
+
+def _clean() -> s3.LifecycleRule:
+    return s3.LifecycleRule(
+        id="unfinished-uploads", abort_incomplete_multipart_upload_after=cdk.Duration.days(7)
+    )

@@ -1,0 +1,381 @@
+"""The embedded AWS does what its supplements say, on a small template of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from local.aws import EmbeddedAws, EmbeddedAwsError
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.enable_socket]
+
+ROOT = Path(__file__).resolve().parents[2]
+Found = TypeVar("Found")
+
+MEASURE = """
+import json, time
+def handler(event, context):
+    print(json.dumps({
+        "_aws": {
+            "Timestamp": int(time.time() * 1000),
+            "CloudWatchMetrics": [{
+                "Namespace": "probe",
+                "Dimensions": [["Monitor", "Variant"], ["Monitor"]],
+                "Metrics": [{"Name": "Drifted", "Unit": "Count", "StorageResolution": 1}],
+            }],
+        },
+        "Monitor": "flights", "Variant": "all", "Drifted": event["values"],
+    }))
+"""
+
+FAIL = """
+def handler(event, context):
+    raise RuntimeError("this function always fails")
+"""
+
+
+def function(code: str, **properties: Any) -> dict[str, Any]:
+    return {
+        "Type": "AWS::Lambda::Function",
+        "Properties": {
+            "Runtime": "python3.13",
+            "Architectures": ["arm64"],
+            "Handler": "index.handler",
+            "Role": "arn:aws:iam::123456789012:role/any",
+            "Timeout": 60,
+            "Code": {"ZipFile": code},
+            **properties,
+        },
+    }
+
+
+def alarm(name: str, metric: str, **properties: Any) -> dict[str, Any]:
+    return {
+        "Type": "AWS::CloudWatch::Alarm",
+        "Properties": {
+            "AlarmName": name,
+            "Namespace": "probe",
+            "MetricName": metric,
+            "Dimensions": [
+                {"Name": "Monitor", "Value": "flights"},
+                {"Name": "Variant", "Value": "all"},
+            ],
+            "Statistic": "Maximum",
+            "Period": 10,
+            "EvaluationPeriods": 1,
+            "Threshold": 1,
+            "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+            "TreatMissingData": "ignore",
+            **properties,
+        },
+    }
+
+
+def template(rule: str = "ALARM(probe-drift)") -> dict[str, Any]:
+    return {
+        "Resources": {
+            "Measure": function(MEASURE),
+            "Fail": function(
+                FAIL, DeadLetterConfig={"TargetArn": {"Fn::GetAtt": ["Undelivered", "Arn"]}}
+            ),
+            "Undelivered": {"Type": "AWS::SQS::Queue"},
+            "FailOnce": {
+                "Type": "AWS::Lambda::EventInvokeConfig",
+                "Properties": {
+                    "FunctionName": {"Ref": "Fail"},
+                    "Qualifier": "$LATEST",
+                    "MaximumRetryAttempts": 0,
+                },
+            },
+            "Drift": alarm("probe-drift", "Drifted"),
+            "Silence": alarm("probe-silence", "Rows", TreatMissingData="breaching"),
+            "Errors": {
+                "Type": "AWS::CloudWatch::Alarm",
+                "Properties": {
+                    "AlarmName": "probe-errors",
+                    "Metrics": [
+                        {"Id": "share", "Expression": "errors / calls", "ReturnData": True},
+                        *(
+                            {
+                                "Id": name.lower(),
+                                "ReturnData": False,
+                                "MetricStat": {
+                                    "Metric": {"Namespace": "probe", "MetricName": name},
+                                    "Period": 60,
+                                    "Stat": "Sum",
+                                },
+                            }
+                            for name in ("Errors", "Calls")
+                        ),
+                    ],
+                    "EvaluationPeriods": 1,
+                    "Threshold": 0.05,
+                    "ComparisonOperator": "GreaterThanThreshold",
+                    "TreatMissingData": "notBreaching",
+                },
+            },
+            "Health": {
+                "Type": "AWS::CloudWatch::CompositeAlarm",
+                "Properties": {"AlarmName": "probe", "AlarmRule": rule},
+                "DependsOn": ["Drift", "Silence", "Errors"],
+            },
+            "Heard": {"Type": "AWS::SQS::Queue"},
+            "Changed": {
+                "Type": "AWS::Events::Rule",
+                "Properties": {
+                    "EventPattern": {
+                        "source": ["aws.cloudwatch"],
+                        "detail-type": ["CloudWatch Alarm State Change"],
+                        "detail": {
+                            "alarmName": [{"prefix": "probe"}],
+                            "state": {"value": ["ALARM"]},
+                        },
+                    },
+                    "Targets": [
+                        {"Id": "heard", "Arn": {"Fn::GetAtt": ["Heard", "Arn"]}},
+                        {"Id": "fail", "Arn": {"Fn::GetAtt": ["Fail", "Arn"]}},
+                    ],
+                },
+            },
+        },
+        "Outputs": {name: {"Value": {"Ref": name}} for name in ("Measure", "Heard", "Undelivered")},
+    }
+
+
+def eventually(look: Callable[[], Found | None], *, seconds: float = 15) -> Found:
+    """Return the first thing ``look`` finds; fail if it finds nothing in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found:
+            return found
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+class Probe:
+    """The deployed template."""
+
+    def __init__(self, aws: EmbeddedAws) -> None:
+        self.aws = aws
+        self.cloudformation = aws.client("cloudformation")
+        self.cloudwatch = aws.client("cloudwatch")
+        self.sqs = aws.client("sqs")
+        self.cloudformation.create_stack(StackName="probe", TemplateBody=json.dumps(template()))
+        stack = self.settled("CREATE_COMPLETE")
+        self.outputs = {o["OutputKey"]: o["OutputValue"] for o in stack["Outputs"]}
+
+    def settled(self, status: str) -> dict[str, Any]:
+        def look() -> dict[str, Any] | None:
+            [stack] = self.cloudformation.describe_stacks(StackName="probe")["Stacks"]
+            assert "ROLLBACK" not in stack["StackStatus"], stack.get("StackStatusReason")
+            return dict(stack) if stack["StackStatus"] == status else None
+
+        return eventually(look)
+
+    def state(self, name: str) -> str | None:
+        found = self.cloudwatch.describe_alarms(
+            AlarmNames=[name], AlarmTypes=["MetricAlarm", "CompositeAlarm"]
+        )
+        alarms = found["MetricAlarms"] + found["CompositeAlarms"]
+        return str(alarms[0]["StateValue"]) if alarms else None
+
+    def set_state(self, name: str, state: str) -> None:
+        self.cloudwatch.set_alarm_state(AlarmName=name, StateValue=state, StateReason="a test")
+
+    def received(self, queue: str) -> list[dict[str, Any]]:
+        answer = self.sqs.receive_message(
+            QueueUrl=self.outputs[queue], MaxNumberOfMessages=10, WaitTimeSeconds=0
+        )
+        for message in answer.get("Messages", []):
+            self.sqs.delete_message(
+                QueueUrl=self.outputs[queue], ReceiptHandle=message["ReceiptHandle"]
+            )
+        return [json.loads(message["Body"]) for message in answer.get("Messages", [])]
+
+    def heard(self, name: str) -> dict[str, Any]:
+        return eventually(
+            lambda: next(
+                (e for e in self.received("Heard") if e["detail"]["alarmName"] == name), None
+            )
+        )
+
+    def measure(self, *values: float) -> None:
+        answer = self.aws.client("lambda").invoke(
+            FunctionName=self.outputs["Measure"], Payload=json.dumps({"values": values})
+        )
+        assert "FunctionError" not in answer, answer["Payload"].read()
+
+
+@pytest.fixture(scope="module")
+def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Probe]:
+    with EmbeddedAws(folder=tmp_path_factory.mktemp("aws")) as aws:
+        yield Probe(aws)
+
+
+def test_a_metric_that_a_function_prints_raises_an_alarm_and_an_event(probe: Probe) -> None:
+    assert probe.state("probe-drift") == "INSUFFICIENT_DATA"
+
+    probe.measure(0, 0, 3)
+
+    event = probe.heard("probe-drift")
+    assert event["source"] == "aws.cloudwatch"
+    assert event["resources"] == ["arn:aws:cloudwatch:us-east-1:123456789012:alarm:probe-drift"]
+    detail = event["detail"]
+    assert detail["previousState"]["value"] == "INSUFFICIENT_DATA"
+    assert detail["state"]["value"] == "ALARM"
+    assert "greater than or equal to the threshold (1.0)" in detail["state"]["reason"]
+    assert json.loads(detail["state"]["reasonData"])["recentDatapoints"] == [3.0]
+    [metric] = detail["configuration"]["metrics"]
+    assert metric["returnData"] is True
+    assert metric["metricStat"] == {
+        "metric": {
+            "namespace": "probe",
+            "name": "Drifted",
+            "dimensions": {"Monitor": "flights", "Variant": "all"},
+        },
+        "period": 10,
+        "stat": "Maximum",
+    }
+
+
+def test_every_dimension_set_and_value_of_an_embedded_metric_is_kept(probe: Probe) -> None:
+    probe.measure(5, 6, 7)
+    now = datetime.now(UTC)
+    for dimensions in ({"Monitor": "flights"}, {"Monitor": "flights", "Variant": "all"}):
+        [point] = probe.cloudwatch.get_metric_statistics(
+            Namespace="probe",
+            MetricName="Drifted",
+            Dimensions=[{"Name": n, "Value": v} for n, v in dimensions.items()],
+            StartTime=now - timedelta(hours=1),
+            EndTime=now + timedelta(minutes=1),
+            Period=86400,
+            Statistics=["SampleCount", "Maximum"],
+        )["Datapoints"]
+        assert point["SampleCount"] >= 3
+        assert point["Maximum"] == 7.0
+
+
+def test_a_composite_alarm_of_a_template_follows_its_children(probe: Probe) -> None:
+    probe.set_state("probe-drift", "OK")
+    assert probe.state("probe") == "OK"
+
+    probe.set_state("probe-drift", "ALARM")
+
+    assert probe.state("probe") == "ALARM"
+    detail = probe.heard("probe")["detail"]
+    assert detail["configuration"] == {"alarmRule": "ALARM(probe-drift)"}
+    assert detail["previousState"]["value"] == "OK"
+    [child] = json.loads(detail["state"]["reasonData"])["triggeringAlarms"]
+    assert child["arn"].endswith(":alarm:probe-drift")
+
+
+def test_missing_data_breaches_only_where_the_alarm_says_so(probe: Probe) -> None:
+    eventually(lambda: probe.state("probe-silence") == "ALARM")
+    eventually(lambda: probe.state("probe-errors") == "OK")
+
+
+def test_an_alarm_on_metric_math_compares_the_expression(probe: Probe) -> None:
+    probe.cloudwatch.put_metric_data(
+        Namespace="probe",
+        MetricData=[{"MetricName": "Errors", "Value": 3}, {"MetricName": "Calls", "Value": 30}],
+    )
+    eventually(lambda: probe.state("probe-errors") == "ALARM")
+
+
+def test_a_function_that_a_rule_cannot_invoke_leaves_the_event_in_its_dead_letter_queue(
+    probe: Probe,
+) -> None:
+    probe.set_state("probe-silence", "OK")
+    probe.set_state("probe-silence", "ALARM")
+    left = eventually(lambda: probe.received("Undelivered"))
+    assert left[0]["requestPayload"]["detail-type"] == "CloudWatch Alarm State Change"
+
+
+def test_a_stack_update_changes_a_composite_alarm_and_its_deletion_removes_it(
+    probe: Probe,
+) -> None:
+    changed = template(rule="NOT ALARM(probe-silence)")
+    probe.cloudformation.update_stack(StackName="probe", TemplateBody=json.dumps(changed))
+    probe.settled("UPDATE_COMPLETE")
+    probe.set_state("probe-silence", "OK")
+    assert probe.state("probe") == "ALARM"
+
+    probe.cloudformation.delete_stack(StackName="probe")
+    eventually(lambda: probe.state("probe-silence") is None)
+    assert probe.state("probe") is None
+
+
+def alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def test_stop_ends_every_process_even_one_in_the_middle_of_an_invocation(tmp_path: Path) -> None:
+    aws = EmbeddedAws(folder=tmp_path)
+    aws.start()
+    group = aws._process.pid if aws._process else 0
+    aws.client("cloudformation").create_stack(
+        StackName="busy",
+        TemplateBody=json.dumps(
+            {"Resources": {"Busy": function("import time\ndef handler(*_): time.sleep(60)")}}
+        ),
+    )
+    [busy] = eventually(lambda: aws.client("lambda").list_functions()["Functions"])
+    aws.client("lambda").invoke(FunctionName=busy["FunctionName"], InvocationType="Event")
+    eventually(lambda: "Lambda worker spawned" in aws.log.read_text())
+
+    with pytest.raises(EmbeddedAwsError, match="running already"):
+        aws.start()
+    aws.stop()
+
+    assert not alive(group)
+    assert [path.name for path in tmp_path.iterdir()] == ["embedded-aws.log"]
+    aws.stop()  # a second time does no harm
+
+
+def test_nothing_outlives_a_parent_that_is_killed(tmp_path: Path) -> None:
+    program = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from local.aws import EmbeddedAws\n"
+        "aws = EmbeddedAws(folder=Path(sys.argv[1]))\n"
+        "aws.start()\n"
+        "print(aws._process.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    group = int(parent.stdout.readline())
+    assert alive(group)
+
+    parent.send_signal(signal.SIGKILL)
+    parent.communicate()
+
+    eventually(lambda: not alive(group))
+
+
+def test_no_variable_of_a_real_account_gets_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "production")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "secret")
+    environment = EmbeddedAws(folder=tmp_path).environment()
+    assert "AWS_PROFILE" not in environment
+    assert "AWS_SESSION_TOKEN" not in environment
+    assert environment["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:")

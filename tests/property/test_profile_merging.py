@@ -1,0 +1,238 @@
+"""The law everything rests on: profiles add up exactly, in any order and grouping."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from fractions import Fraction
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from driftgauge.errors import ProfileError
+from driftgauge.profile.build import profile_columns
+from driftgauge.profile.codec import decode_profile, encode_profile, merge_encoded
+from driftgauge.profile.exact import UNIT_BITS, exact_row_sums, exact_sum
+from driftgauge.profile.layout import layout_of
+from driftgauge.profile.lookup import CellEdges, GridLookup, SortedLookup, fits_grid
+from driftgauge.profile.profile import Profile, merge_profiles
+from driftgauge.profile.spec import FeatureSpec, ProfileSpec
+from tests.columns import Value, column_of
+
+SPEC = ProfileSpec(
+    version="test",
+    features=(
+        FeatureSpec(
+            name="numeric",
+            role="input",
+            kind="numeric",
+            inferred_type="Fractional",
+            edges=(-10.0, -0.5, 0.0, 1e-300, 0.1, 2.0, 1e9),
+            center=0.3,
+        ),
+        FeatureSpec(
+            name="far",
+            role="input",
+            kind="numeric",
+            inferred_type="Fractional",
+            edges=(-1e308, 1e300),
+            center=1e300,
+        ),
+        FeatureSpec(
+            name="discrete",
+            role="input",
+            kind="discrete",
+            inferred_type="Integral",
+            edges=(-1.0, 0.0, 5e-324, 2.0),
+            center=0.5,
+        ),
+        FeatureSpec(
+            name="categorical",
+            role="input",
+            kind="categorical",
+            inferred_type="String",
+            categories=("1", "AA", "b"),
+        ),
+        FeatureSpec(
+            name="boolean",
+            role="output",
+            kind="boolean",
+            inferred_type="String",
+            categories=("false", "true"),
+        ),
+    ),
+)
+NAMES = ("numeric", "far", "discrete", "categorical", "boolean", "extra")
+VALUES: st.SearchStrategy[Value] = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 3),
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    st.sampled_from([0.1, -0.0, 0.0, 1e-300, 2.0, 1e9, 5e-324, 1.7e308, -1.7e308]),
+    st.sampled_from(["AA", "b", "", "é", "\ud800", "1", "x" * 300]),
+    st.text(max_size=3),
+)
+ROWS = st.lists(st.tuples(*[VALUES] * len(NAMES)), max_size=60)
+
+
+def _profile(rows: list[tuple[Value, ...]], reason: str = "not json") -> Profile:
+    columns = {name: column_of([row[i] for row in rows]) for i, name in enumerate(NAMES)}
+    profile = profile_columns(SPEC, columns, rows=len(rows), records=len(rows))
+    return dataclasses.replace(profile, rejected={reason: len(rows)} if rows else {})
+
+
+@given(rows=ROWS, seed=st.integers(0, 10**6))
+@settings(deadline=None, max_examples=150)
+def test_parts_add_up_to_the_whole_in_any_order_and_grouping(
+    rows: list[tuple[Value, ...]], seed: int
+) -> None:
+    whole = encode_profile(_profile(rows))
+    dice = random.Random(seed)
+    shuffled = dice.sample(rows, len(rows))
+    cuts = sorted(dice.choices(range(len(rows) + 1), k=4))
+    parts = [
+        _profile(shuffled[start:stop])
+        for start, stop in zip([0, *cuts], [*cuts, len(rows)], strict=True)
+    ]
+    assert encode_profile(merge_profiles(parts, SPEC)) == whole
+    assert merge_encoded_bytes(parts) == whole
+    while len(parts) > 1:
+        dice.shuffle(parts)
+        parts.append(parts.pop() + parts.pop())
+    assert encode_profile(parts[0]) == whole
+
+
+def merge_encoded_bytes(parts: list[Profile]) -> bytes:
+    return encode_profile(merge_encoded([encode_profile(part) for part in parts], SPEC))
+
+
+@given(
+    words=st.lists(st.integers(0, 400), max_size=600),
+    cut=st.integers(0, 600),
+)
+@settings(deadline=None, max_examples=30)
+def test_many_unseen_words_merge_exactly(words: list[int], cut: int) -> None:
+    texts = [f"word {word}" for word in words]
+
+    def profile(part: list[str]) -> Profile:
+        return profile_columns(SPEC, {"categorical": column_of(part)}, rows=len(part))
+
+    whole = profile(texts)
+    merged = profile(texts[:cut]) + profile(texts[cut:])
+    assert encode_profile(merged) == encode_profile(whole)
+    unseen = whole.feature("categorical")
+    assert unseen.unseen_rows == len(texts)
+    assert all(texts.count(word) == count for word, count in unseen.unseen.items())
+
+
+@given(rows=ROWS)
+@settings(deadline=None, max_examples=50)
+def test_a_profile_survives_being_stored(rows: list[tuple[Value, ...]]) -> None:
+    stored = encode_profile(_profile(rows))
+    assert encode_profile(decode_profile(stored, SPEC)) == stored
+
+
+@given(rows=ROWS)
+@settings(deadline=None, max_examples=50)
+def test_every_value_is_counted_once(rows: list[tuple[Value, ...]]) -> None:
+    profile = _profile(rows)
+    for feature in profile.features:
+        words = 0
+        if feature.spec.kind in ("numeric", "discrete"):
+            words = feature.types.text + feature.types.boolean
+        assert feature.counted + feature.non_finite + words == feature.present
+        assert feature.present + feature.missing == len(rows)
+        assert (feature.counts >= 0).all()
+
+
+@given(
+    data=st.data(),
+    edges=st.lists(
+        st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=40, unique=True
+    ),
+    center=st.floats(-1e3, 1e3),
+)
+@settings(deadline=None, max_examples=200)
+def test_the_lookup_agrees_with_a_binary_search(
+    data: st.DataObject, edges: list[float], center: float
+) -> None:
+    sorted_edges = np.unique(np.array(edges) + 0.0)
+    near = np.concatenate(
+        [sorted_edges, np.nextafter(sorted_edges, np.inf), np.nextafter(sorted_edges, -np.inf)]
+    )
+    others = data.draw(st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=20))
+    values = np.append(near[np.isfinite(near)], others)[None, :]
+    cells = sorted_edges.shape[0] + 1
+    expected = np.bincount(np.searchsorted(sorted_edges, values[0], "right"), minlength=cells)
+    column = CellEdges(feature=0, edges=sorted_edges, center=center, start=2)
+    with np.errstate(over="ignore"):
+        offsets = values - center
+    lookups = [SortedLookup(column), *([GridLookup([column])] if fits_grid(column) else [])]
+    for lookup in lookups:
+        counts = np.zeros(cells + 2, dtype=np.int64)
+        lookup.count(values, offsets, counts)
+        assert counts[2:].tolist() == expected.tolist()
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=200))
+@settings(deadline=None)
+def test_sums_are_exact(values: list[float]) -> None:
+    expected = sum((Fraction(value) for value in values), Fraction(0))
+    assert Fraction(exact_sum(np.array(values)), 1 << UNIT_BITS) == expected
+
+
+@given(st.lists(st.floats(-1e300, 1e300), min_size=1, max_size=50), st.integers(1, 8))
+@settings(deadline=None)
+def test_rows_are_summed_each_by_itself(values: list[float], rows: int) -> None:
+    table = np.array(values)[None, :] * np.arange(1, rows + 1)[:, None]
+    sums = exact_row_sums(table.copy(), np.abs(table).max(axis=1))
+    assert sums == [exact_sum(row) for row in table]
+
+
+@given(rows=ROWS, data=st.data())
+@settings(deadline=None, max_examples=200)
+def test_damaged_bytes_are_refused_and_nothing_else(
+    rows: list[tuple[Value, ...]], data: st.DataObject
+) -> None:
+    stored = bytearray(encode_profile(_profile(rows)))
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(stored) - 1))
+        how = data.draw(st.sampled_from(["change", "insert", "cut", "remove"]))
+        if how == "change":
+            stored[at] ^= data.draw(st.integers(1, 255))
+        elif how == "insert":
+            stored[at:at] = data.draw(st.binary(min_size=1, max_size=4))
+        elif how == "cut":
+            del stored[at + 1 :]
+        else:
+            del stored[at : at + 1 if len(stored) > 1 else at]
+    try:
+        decode_profile(bytes(stored), SPEC)
+    except ProfileError as error:
+        assert "profile" in str(error)
+
+
+@given(rows=ROWS, data=st.data())
+@settings(deadline=None, max_examples=300)
+def test_a_forged_payload_is_refused_and_nothing_else(
+    rows: list[tuple[Value, ...]], data: st.DataObject
+) -> None:
+    import zlib
+
+    stored = encode_profile(_profile(rows))
+    payload = bytearray(zlib.decompress(stored[5:]))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(8, len(payload) - 1))
+        payload[at] = data.draw(st.integers(0, 255))
+    forged = stored[:5] + zlib.compress(bytes(payload))
+    try:
+        profile = decode_profile(forged, SPEC)
+    except ProfileError:
+        return
+    # What is let through is a usable profile.
+    for feature in profile.features:
+        assert feature.mean is None or isinstance(feature.mean, float)
+        assert feature.std_dev is None or feature.std_dev >= 0
+    assert len(encode_profile(profile)) > layout_of(SPEC).cells // 8
