@@ -80,7 +80,7 @@ def _median(stage: str, folder: Path, repeat: int) -> dict[str, Any]:
 
 def _stage_table(folder: Path, rows: int, rows_per_record: int, repeat: int) -> Table:
     table = Table(title=f"{rows:,} rows, {rows_per_record} a record, 25 features and a score")
-    for heading in ("stage", "seconds", "rows/s", "MB/s", "peak MB", "profile bytes"):
+    for heading in ("stage", "CPU s", "rows/s", "MB/s", "peak MB", "profile bytes"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")
     for stage in ("whole", "decode", "profile", "judge"):
         result = _median(stage, folder, repeat)

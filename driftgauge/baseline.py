@@ -26,7 +26,6 @@ from driftgauge.checks.constraints import (
     suggest_constraints,
 )
 from driftgauge.columns import Column, TypeCounts
-from driftgauge.config import FeatureSettings
 from driftgauge.errors import BaselineError, ProfileError
 from driftgauge.profile.build import profile_columns
 from driftgauge.profile.cells import choose_feature, finite_numbers
@@ -38,6 +37,7 @@ from driftgauge.windows import format_time, parse_time
 
 if TYPE_CHECKING:
     from driftgauge.capture.table import Table
+    from driftgauge.config import FeatureSettings
 
 BASELINE_FILE = "baseline.json"
 STATISTICS_FILE = "statistics.json"

@@ -7,13 +7,12 @@ the engine talks to AWS.
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
+from uuid import uuid4
 
 import msgspec
 
@@ -97,13 +96,15 @@ class S3Objects:
         return response["Body"].read(), response["ETag"]
 
     def _get(self, key: str):  # type: ignore[no-untyped-def]  # a TypedDict of the stubs
-        from botocore.exceptions import ClientError
+        from botocore.exceptions import BotoCoreError, ClientError
 
         try:
             return self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
         except ClientError as error:
             if error.response["Error"]["Code"] in ("NoSuchKey", "404", "NotFound"):
                 raise ObjectNotFoundError(f"{self.uri}{key} does not exist") from error
+            raise StoreError(f"{self.uri}{key} cannot be read: {error}") from error
+        except BotoCoreError as error:
             raise StoreError(f"{self.uri}{key} cannot be read: {error}") from error
 
     def write(
@@ -116,7 +117,7 @@ class S3Objects:
         if_tag: str | None = None,
     ) -> None:
         """Write an object, conditionally if asked (S3 conditional writes)."""
-        from botocore.exceptions import ClientError
+        from botocore.exceptions import BotoCoreError, ClientError
 
         condition: dict[str, str] = {}
         if if_absent:
@@ -136,20 +137,27 @@ class S3Objects:
             if code in ("PreconditionFailed", "ConditionalRequestConflict", "412", "409"):
                 raise ConflictError(f"{self.uri}{key} was changed by someone else") from error
             raise StoreError(f"{self.uri}{key} cannot be written: {error}") from error
+        except BotoCoreError as error:
+            raise StoreError(f"{self.uri}{key} cannot be written: {error}") from error
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """List the objects whose key starts with ``prefix``, in key order."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix=self._prefix + prefix
         )
-        for page in pages:
-            for entry in page.get("Contents", []):
-                yield ObjectInfo(
-                    key=entry["Key"][len(self._prefix) :],
-                    size=entry["Size"],
-                    tag=entry["ETag"],
-                    modified=entry["LastModified"].astimezone(UTC),
-                )
+        try:
+            for page in pages:
+                for entry in page.get("Contents", []):
+                    yield ObjectInfo(
+                        key=entry["Key"][len(self._prefix) :],
+                        size=entry["Size"],
+                        tag=entry["ETag"],
+                        modified=entry["LastModified"].astimezone(UTC),
+                    )
+        except (BotoCoreError, ClientError) as error:
+            raise StoreError(f"{self.uri}{prefix} cannot be listed: {error}") from error
 
 
 class LocalObjects:
@@ -203,10 +211,9 @@ class LocalObjects:
         if if_tag is not None and (not path.exists() or self.read_tagged(key)[1] != if_tag):
             raise ConflictError(f"{self.uri}{key} was changed by someone else")
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        Path(name).replace(path)
+        writing = path.with_name(f".writing-{uuid4().hex}")
+        writing.write_bytes(data)
+        writing.replace(path)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """List the files whose key starts with ``prefix``, in key order."""

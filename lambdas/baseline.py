@@ -107,7 +107,7 @@ def build(
             tables,
             version=version,
             outputs=tuple(name for name in declared if name in first.columns),
-            exclude=(config.label,) if config.label else (),
+            exclude=tuple(name for name in (config.label,) if name and name in first.columns),
             overrides=config.features,
             created=created,
         )

@@ -38,7 +38,7 @@ def deliver(settings: Settings, config: MonitorConfig | None, alert: Alert) -> N
         worked may say the same thing twice.
     """
     channels: list[tuple[str, Callable[[], None]]] = [
-        ("topic", lambda: publish(settings, alert)),
+        ("topic", lambda: publish(settings, config, alert)),
     ]
     if settings.CHAT_TOPIC_ARN and (config is None or config.alerts.slack_channel_id):
         channels.append(("chat", lambda: publish_chat(settings, alert)))
@@ -60,7 +60,7 @@ def deliver(settings: Settings, config: MonitorConfig | None, alert: Alert) -> N
         raise DeliveryError(f"alert of {alert.monitor} not delivered through: {', '.join(failed)}")
 
 
-def publish(settings: Settings, alert: Alert) -> None:
+def publish(settings: Settings, config: MonitorConfig | None, alert: Alert) -> None:
     """Publish on the alert topic, as text for e-mail and for every other protocol."""
     import boto3
 
@@ -72,6 +72,10 @@ def publish(settings: Settings, alert: Alert) -> None:
         Subject=email.subject,
         MessageStructure="json",
         Message=json.dumps({"default": email.body, "email": email.body}),
+        # By it, subscribers of other monitors are spared the alert.
+        MessageAttributes=(
+            {"monitor": {"DataType": "String", "StringValue": config.name}} if config else {}
+        ),
     )
 
 

@@ -220,8 +220,8 @@ def measures(verdict: WindowVerdict) -> Iterator[Measure]:
     if not verdict.insufficient:
         yield Measure("DriftedFeatures", len(verdict.drifted_inputs))
         yield Measure("DriftedPredictions", len(verdict.drifted_outputs))
-    if verdict.violations or not verdict.insufficient:
-        yield Measure("Violations", len(verdict.violations))
+    if verdict.quality_violations or not verdict.insufficient:
+        yield Measure("Violations", len(verdict.quality_violations))
     yield Measure("WindowRows", verdict.rows)
     if verdict.rows or verdict.rejected_total:
         yield Measure("RejectedShare", 100.0 * verdict.rejected_share, "Percent")

@@ -176,5 +176,6 @@ def training_job(
         hyperparameters=dict(trainer.hyperparameters),
         train_uri=place + files.train,
         scoring_uri=place + files.scoring,
-        output_uri=place + files.model.rpartition("/")[0] + "/output",
+        # With the models, which are kept: what a retraining works on expires.
+        output_uri=place + store.model_key(version).rpartition("/")[0],
     )

@@ -32,7 +32,8 @@ from lambdas.runtime import Measure, Runtime, logger, publish_metrics, runtime
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Profile every capture object of the batch."""
-    return process_batch(event, context, lambda body: profile_message(runtime(), body))
+    run = runtime()
+    return process_batch(event, context, lambda body: profile_message(run, body))
 
 
 def profile_message(run: Runtime, body: str) -> None:

@@ -24,7 +24,7 @@ _STAGES: dict[str, tuple[Tone, str, str]] = {
     "failed": (
         "failure",
         "retraining failed",
-        "The retraining of {monitor} failed. Champion and baseline are as they were.",
+        "The retraining of {monitor} failed; it changed neither champion nor baseline.",
     ),
 }
 

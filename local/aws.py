@@ -130,6 +130,11 @@ class EmbeddedAws:
                 process.stdin.close()
             shutil.rmtree(self._scratch, ignore_errors=True)
 
+    @property
+    def process_id(self) -> int | None:
+        """Process (and process group) of the server; None when it is not running."""
+        return None if self._process is None else self._process.pid
+
     def environment(self) -> dict[str, str]:
         """Return this process's environment, turned towards the embedded AWS.
 

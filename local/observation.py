@@ -141,8 +141,16 @@ class Execution:
 class Observer:
     """Asks one deployment what happened."""
 
-    def __init__(self, *, aws: EmbeddedAws, resources: Resources, config: MonitorConfig) -> None:
+    def __init__(
+        self,
+        *,
+        aws: EmbeddedAws,
+        resources: Resources,
+        config: MonitorConfig,
+        deployment: str,
+    ) -> None:
         self.config = config
+        self.deployment = deployment
         self.resources = resources
         self.variant = config.endpoint.variants[0]
         self.s3: S3Client = aws.client("s3")
@@ -200,6 +208,22 @@ class Observer:
                 since=changed.astimezone(UTC),
                 reason=alarm.get("StateReason", ""),
             )
+        return found
+
+    def alarm(self, kind: str | None = None) -> AlarmReading:
+        """Return one of the monitor's alarms, or the composite one that stands for all.
+
+        Raises
+        ------
+        DemoError
+            If it was not deployed.
+        """
+        name = f"{self.deployment}-{self.config.name}"
+        if kind is not None:
+            name = f"{name}-{self.variant}-{kind}"
+        found = self.alarms().get(name)
+        if found is None:
+            raise DemoError(f"there is no alarm named {name}")
         return found
 
     def messages(self) -> Iterator[Message]:

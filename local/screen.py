@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -18,12 +18,12 @@ _STYLES = {"ok": "green", "drift": "bold red", "OK": "green", "ALARM": "bold red
 _COLUMNS = (
     ("week from", 10, "left"),
     ("rows", 5, "right"),
-    ("furthest feature", 18, "left"),
-    ("effect", 7, "right"),
-    ("adjusted p", 10, "right"),
+    ("furthest feature", 16, "left"),
+    ("effect", 6, "right"),
+    ("p (Holm)", 8, "right"),
     ("verdict", 7, "left"),
-    ("alarm", 6, "left"),
-    ("model", 10, "left"),
+    ("alarm", 5, "left"),
+    ("model", 8, "left"),
     ("took", 6, "right"),
 )
 
@@ -75,7 +75,7 @@ class WeekTable:
         self._live: Live | None = None
 
     def _render(self) -> Group:
-        table = Table(header_style="bold", box=None, pad_edge=False)
+        table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 1, 0, 0))
         for name, width, side in _COLUMNS:
             table.add_column(
                 name, min_width=width, justify="right" if side == "right" else "left", no_wrap=True
@@ -130,7 +130,7 @@ def _line(cells: tuple[str, ...]) -> str:
         cell.rjust(width) if side == "right" else cell.ljust(width)
         for cell, (_, width, side) in zip(cells, _COLUMNS, strict=True)
     ]
-    return "  ".join(parts).rstrip()
+    return " ".join(parts).rstrip()
 
 
 class Screen:
@@ -165,14 +165,17 @@ class Screen:
             )
 
     @contextmanager
-    def doing(self, text: str) -> Iterator[None]:
-        """Show that something takes time, and afterwards how long it took."""
+    def doing(self, text: str) -> Iterator[Callable[[str], None]]:
+        """Show that something takes time, and afterwards how long it took.
+
+        What is yielded takes a detail to show meanwhile, on a terminal.
+        """
         begin = time.monotonic()
         if self.console.is_terminal:
-            with self.console.status(Text(text)):
-                yield
+            with self.console.status(Text(text)) as status:
+                yield lambda detail: status.update(Text(f"{text}  {detail}"))
         else:
-            yield
+            yield lambda detail: None
         took = time.monotonic() - begin
         self.console.print(Text("✓ ", style="green") + Text(f"{text}  {took:.1f} s"))
 

@@ -8,6 +8,8 @@ from driftgauge.errors import ConfigError
 
 # CloudFormation's limit; one is kept for the metadata resource that the CDK adds at synth.
 RESOURCES_PER_STACK = 500 - 1
+# What fits of the smallest: one variant each.
+MONITORS_THAT_FIT = 25
 
 
 def check_size(stack: cdk.Stack, *, monitors: int) -> None:
@@ -22,7 +24,8 @@ def check_size(stack: cdk.Stack, *, monitors: int) -> None:
     if resources > RESOURCES_PER_STACK:
         raise ConfigError(
             f"stack {stack.stack_name} would have {resources} resources for {monitors} monitors, "
-            f"more than CloudFormation's {RESOURCES_PER_STACK}: keep some of the monitors in "
+            f"more than CloudFormation's {RESOURCES_PER_STACK} (about {MONITORS_THAT_FIT} monitors "
+            "of one variant each fit, fewer with more variants): keep some of the monitors in "
             "another folder and deploy them as a second deployment, with "
             "cdk deploy --all -c deployment=NAME -c monitors=FOLDER"
         )

@@ -56,10 +56,10 @@ class RetrainingStack(cdk.Stack):
         defaults = FunctionDefaults.prepare(
             self, deployment=deployment, buckets=buckets, topic=topic
         )
-        self._steps = {
-            **_functions(self, defaults, retrained),
-            "baseline": baseline,
-            "notify": notify,
+        self._step_arns = {
+            **_make_steps(self, defaults, retrained),
+            "baseline": baseline.function_arn,
+            "notify": notify.function_arn,
         }
         self._dead_letters = DeadLetterQueue(
             self,
@@ -89,7 +89,9 @@ class RetrainingStack(cdk.Stack):
             state_machine_name=name,
             state_machine_type=stepfunctions.StateMachineType.STANDARD,
             definition_body=stepfunctions.DefinitionBody.from_file(str(DEFINITION)),
-            definition_substitutions=self._substitutions(monitor),
+            definition_substitutions={
+                f"{verb.capitalize()}FunctionArn": arn for verb, arn in self._step_arns.items()
+            },
             logs=stepfunctions.LogOptions(
                 destination=log_group,
                 level=stepfunctions.LogLevel.ALL,
@@ -114,29 +116,17 @@ class RetrainingStack(cdk.Stack):
             self, f"RetrainingArn{_pascal(monitor.name)}", value=machine.state_machine_arn
         )
 
-    def _train_function_arn(self, monitor: MonitorConfig) -> str:
-        return monitor.retraining.trainer_function_arn or self._steps["train"].function_arn
-
-    def _substitutions(self, monitor: MonitorConfig) -> dict[str, str]:
-        arns = {
-            f"{verb.capitalize()}FunctionArn": f.function_arn for verb, f in self._steps.items()
-        }
-        return {
-            **arns,
-            "TrainFunctionArn": self._train_function_arn(monitor),
-            "Monitor": monitor.name,
-        }
-
     def _allow_steps(self, machine: stepfunctions.StateMachine, monitor: MonitorConfig) -> None:
-        arns = [step.function_arn for verb, step in self._steps.items() if verb != "train"]
+        called = dict(self._step_arns)
         trainer = sagemaker_trainer(monitor)
-        if trainer is None:
-            arns.append(self._train_function_arn(monitor))
-        machine.add_to_role_policy(
-            iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=arns)
-        )
         if trainer is not None:
+            del called["train"]
             self._allow_training_jobs(machine, monitor, trainer)
+        elif monitor.retraining.trainer_function_arn is not None:
+            called["train"] = monitor.retraining.trainer_function_arn
+        machine.add_to_role_policy(
+            iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=list(called.values()))
+        )
 
     def _allow_training_jobs(
         self,
@@ -157,6 +147,7 @@ class RetrainingStack(cdk.Stack):
                     "sagemaker:DescribeTrainingJob",
                     "sagemaker:StopTrainingJob",
                     "sagemaker:AddTags",
+                    "sagemaker:ListTags",
                 ],
                 resources=[jobs],
             )
@@ -250,10 +241,10 @@ def sagemaker_trainer(monitor: MonitorConfig) -> SageMakerTrainer | None:
     return None
 
 
-def _functions(
+def _make_steps(
     scope: Construct, defaults: FunctionDefaults, retrained: list[MonitorConfig]
-) -> dict[str, lambda_.IFunction]:
-    """Make the functions of the steps, each with what its step touches and no more."""
+) -> dict[str, str]:
+    """Make the steps' functions, each with what its step touches; return their ARNs."""
 
     def step(verb: str, description: str, memory_mb: int, minutes: int) -> Function:
         return Function(
@@ -294,11 +285,11 @@ def _functions(
     promote.read_store("current.json", "retraining/*")
     promote.write_store("current.json", "models/*", "retraining/last.json")
     return {
-        "guard": guard.function,
-        "prepare": prepare.function,
-        "train": train.function,
-        "compare": compare.function,
-        "promote": promote.function,
+        "guard": guard.function.function_arn,
+        "prepare": prepare.function.function_arn,
+        "train": train.function.function_arn,
+        "compare": compare.function.function_arn,
+        "promote": promote.function.function_arn,
     }
 
 

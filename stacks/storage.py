@@ -47,7 +47,10 @@ class StorageStack(cdk.Stack):
         self._access_logs = s3.Bucket(
             self,
             "AccessLogs",
-            lifecycle_rules=[_expire("access-logs", "", ACCESS_LOG_DAYS), _clean()],
+            lifecycle_rules=[
+                s3.LifecycleRule(id="old-logs", expiration=cdk.Duration.days(ACCESS_LOG_DAYS)),
+                _clean(),
+            ],
             **_PROTECTED,
         )
         store = self._bucket("Store", versioned=True)
@@ -57,9 +60,15 @@ class StorageStack(cdk.Stack):
             expired_object_delete_marker=True,
         )
         for monitor in deployment:
-            for room, days in ROOM_DAYS.items():
-                prefix = f"{monitor.name}/{room}/"
-                store.add_lifecycle_rule(**_expire(prefix.replace("/", "-"), prefix, days))
+            # Working files of a retraining lie beside the record that its cool-down looks at.
+            shortest = {"retraining": monitor.retraining.cooldown.days + 1}
+            for room, room_days in ROOM_DAYS.items():
+                days = max(room_days, shortest.get(room, 0))
+                store.add_lifecycle_rule(
+                    id=f"{monitor.name}-{room}",
+                    prefix=f"{monitor.name}/{room}/",
+                    expiration=cdk.Duration.days(days),
+                )
         cdk.CfnOutput(self, STORE_OUTPUT, value=store.bucket_name)
         if any(monitor.capture.bucket is None for monitor in deployment):
             # Captures never expire by themselves: they are the only raw record of the traffic,
@@ -93,14 +102,6 @@ _PROTECTED: dict[str, Any] = {
     "enforce_ssl": True,
     "removal_policy": cdk.RemovalPolicy.RETAIN,
 }
-
-
-def _expire(rule_id: str, prefix: str, days: int) -> Any:
-    return {
-        "id": rule_id.strip("-"),
-        "prefix": prefix or None,
-        "expiration": cdk.Duration.days(days),
-    }
 
 
 def _clean() -> s3.LifecycleRule:

@@ -1,10 +1,10 @@
 """Many CSV cells at once: regular text to columns without a Python object a cell.
 
-The text is looked at as an array of bytes. A table of character classes finds every separator,
-which gives the bounds of all cells as a (rows, width) grid. Columns of numbers are parsed
+The text is looked at as an array of bytes. The positions of all separators give the bounds of all
+cells as a (rows, width) grid. Columns of numbers are parsed
 together as one JSON array; other columns are reduced to their distinct cells, which are read one
-by one with the rules of ``types``. Text that is not regular (a quote, a row of another width) is
-left to the tolerant reader: ``decode`` returns None and has no effect.
+by one with the rules of ``types``. Text that is not regular (a row of another width, a stray quote)
+is left to the tolerant reader: ``decode`` returns None and has no effect.
 """
 
 from __future__ import annotations
@@ -26,27 +26,17 @@ try:
 except ImportError:  # no wheel for this platform: slower, same result
     simdjson = None
 
-_COMMA: Final = 1
-_NEWLINE: Final = 2
-_MARKER: Final = 3  # makes a number fractional
-_STRANGE: Final = 4  # JSON would ignore or nest it, so it must not be in a number
-_QUOTE: Final = 5
-
-
-def _character_classes() -> bytes:
-    table = bytearray(256)
-    table[ord(",")] = _COMMA
-    table[ord("\n")] = _NEWLINE
-    for marker in b".eE":
-        table[marker] = _MARKER
-    for strange in b" \t\r[]{}":
-        table[strange] = _STRANGE
-    table[ord('"')] = _QUOTE
-    return bytes(table)
-
-
-_CLASSES = _character_classes()
+_COMMA: Final = ord(",")
+_NEWLINE: Final = ord("\n")
+_QUOTE: Final = ord('"')
+_SPACE: Final = ord(" ")
+_FRACTION_MARKS: Final = b".eE"
+# JSON would skip or nest these, so that a cell with one of them could pass for a number.
+_STRANGE: Final = b" \t\r[]{}"
 _JSON_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
+# The csv module's limit: it has the last word on longer cells.
+_LONGEST_QUOTED = 131_072
+_QUOTED = re.compile(rb'"(?:[^"]|"")*"')
 # Cells longer than this are told apart as Python objects.
 _LONGEST_KEY = 64
 _PADDING = b" " * (_LONGEST_KEY + 8)
@@ -62,17 +52,21 @@ _Index = NDArray[np.intp]
 
 @dataclass(frozen=True, kw_only=True)
 class _Grid:
-    """The cells of a text: byte bounds and what was seen in them, all of shape (rows, width)."""
+    """The cells of a text: the bounds of their bytes, of shape (rows, width)."""
 
     data: bytes
     starts: _Index
     lengths: _Index
-    fractional: NDArray[np.bool_]
-    strange: NDArray[np.bool_]  # shape (width,)
+    ends: _Index
 
     def cell(self, row: int, column: int) -> bytes:
         start = int(self.starts[row, column])
         return self.data[start : start + int(self.lengths[row, column])]
+
+    def columns_with(self, positions: _Index) -> set[int]:
+        """Return the columns that bytes belong to."""
+        cells = np.searchsorted(self.ends.ravel(), positions)
+        return set(np.unique(cells % self.ends.shape[1]).tolist())
 
 
 class CellDecoder:
@@ -90,7 +84,7 @@ class CellDecoder:
         Parameters
         ----------
         text : str
-            The rows, separated by ``"\n"``, without a newline at the end.
+            The rows, separated by ``"\n"``, without a newline at the end. Cells may be quoted.
         rows, width : int
             The number of rows and of cells in each, both at least 1.
 
@@ -108,7 +102,8 @@ class CellDecoder:
         grid = _grid_of(text, rows=rows, width=width)
         if grid is None:
             return None
-        wordy = {column for column in range(width) if self._starts_with_word(grid, column)}
+        wordy = _strange_columns(grid)
+        wordy |= {column for column in range(width) if self._starts_with_word(grid, column)}
         numbers = self._numbers(grid, wordy)
         if numbers is None:
             mixed = {c for c in range(width) if c not in wordy and not _is_numeric(grid, c)}
@@ -126,7 +121,7 @@ class CellDecoder:
         return columns
 
     def _starts_with_word(self, grid: _Grid, column: int) -> bool:
-        if grid.strange[column] or column in self._mixed:
+        if column in self._mixed:
             return True
         row = 0
         if not grid.lengths[0, column]:
@@ -142,8 +137,8 @@ class CellDecoder:
             return {}
         buffer = bytearray(grid.data)
         view = np.frombuffer(buffer, dtype=np.uint8)
-        ends = grid.starts + grid.lengths
-        view[ends[:, -1]] = ord(",")
+        ends = grid.ends
+        view[ends[:, -1]] = _COMMA
         if wordy:
             _blank(view, grid, sorted(wordy))
         lengths = grid.lengths[:, chosen] if wordy else grid.lengths
@@ -151,7 +146,7 @@ class CellDecoder:
         holes = bool(empty.any())
         if holes:
             # Without its separator an empty cell is no element of the array.
-            view[(ends[:, chosen] if wordy else ends)[empty]] = ord(" ")
+            view[(ends[:, chosen] if wordy else ends)[empty]] = _SPACE
         values = self._parse(buffer)
         if values is None or values.shape[0] != rows * len(chosen) - int(empty.sum()) + 1:
             return None
@@ -162,14 +157,14 @@ class CellDecoder:
         else:
             table[...] = values[:-1].reshape(rows, len(chosen)).T
         table += 0.0  # -0.0 becomes 0.0, as in the tolerant reader
-        fractional = grid.fractional.sum(axis=0)
+        fractional = _fractional(table, grid, chosen, view)
         absent = empty.sum(axis=0)
         return {
             column: Column(
                 numbers=table[i],
                 types=TypeCounts(
-                    integral=rows - int(absent[i]) - int(fractional[column]),
-                    fractional=int(fractional[column]),
+                    integral=rows - int(absent[i]) - int(fractional[i]),
+                    fractional=int(fractional[i]),
                 ),
                 missing=np.ascontiguousarray(empty[:, i]) if absent[i] else None,
             )
@@ -190,33 +185,94 @@ class CellDecoder:
 def _grid_of(text: str, *, rows: int, width: int) -> _Grid | None:
     # A JSON array once the newlines are commas. The last element closes the last cell.
     data = b"[" + text.encode("utf-8") + b"\n0]" + _PADDING
-    classes = np.frombuffer(data.translate(_CLASSES), dtype=np.uint8)[: -len(_PADDING) - 2]
-    special = np.flatnonzero(classes[1:] != 0) + 1
-    kinds = classes[special]
-    is_separator = kinds <= _NEWLINE
-    ends = special[is_separator]
-    if ends.shape[0] != rows * width or (kinds == _QUOTE).any():
+    view = np.frombuffer(data, dtype=np.uint8)
+    ends = np.flatnonzero((view == _COMMA) | (view == _NEWLINE))
+    if b'"' in data:
+        # A separator after an odd number of quotes is inside a quoted cell.
+        quotes = np.flatnonzero(view == _QUOTE)
+        before = np.searchsorted(quotes, ends)
+        outside = before % 2 == 0
+        ends = ends[outside]
+        longest = int(np.diff(ends, prepend=0).max(initial=0))
+        if longest > _LONGEST_QUOTED or not _well_quoted(data, ends, np.diff(before[outside], prepend=0)):
+            return None
+    if ends.shape[0] != rows * width:
         return None
-    newlines = kinds[is_separator].reshape(rows, width) == _NEWLINE
+    newlines = view[ends].reshape(rows, width) == _NEWLINE
     if not newlines[:, -1].all() or np.count_nonzero(newlines) != rows:
         return None
     starts = np.empty_like(ends)
     starts[0] = 1
     starts[1:] = ends[:-1] + 1
-    others = ~is_separator
-    cell_of = np.cumsum(is_separator)[others]
-    other_kinds = kinds[others]
-    fractional = np.zeros(rows * width, dtype=np.bool_)
-    fractional[cell_of[other_kinds == _MARKER]] = True
-    strange = np.zeros(width, dtype=np.bool_)
-    strange[cell_of[other_kinds == _STRANGE] % width] = True
     return _Grid(
         data=data,
         starts=starts.reshape(rows, width),
         lengths=(ends - starts).reshape(rows, width),
-        fractional=fractional.reshape(rows, width),
-        strange=strange,
+        ends=ends.reshape(rows, width),
     )
+
+
+def _well_quoted(data: bytes, ends: _Index, quotes: _Index) -> bool:
+    """Tell whether quotes enclose whole cells, so that counting them finds the separators.
+
+    Parameters
+    ----------
+    data : bytes
+    ends, quotes : ndarray of int, shape (cells,)
+        Where each cell ends, and how many quotes it holds.
+    """
+    for cell in np.flatnonzero(quotes):
+        start = 1 if cell == 0 else int(ends[cell - 1]) + 1
+        if _QUOTED.fullmatch(data, start, int(ends[cell])) is None:
+            return False
+    return True
+
+
+def _text_of(cell: bytes) -> str:
+    text = cell.decode("utf-8")
+    return text[1:-1].replace('""', '"') if text.startswith('"') else text
+
+
+def _strange_columns(grid: _Grid) -> set[int]:
+    """Return the columns with a cell that JSON might take for a number by mistake."""
+    inside = grid.data[1 : int(grid.ends[-1, -1])]
+    found = bytes(mark for mark in _STRANGE if mark in inside)
+    if not found:
+        return set()
+    positions = _positions(np.frombuffer(inside, dtype=np.uint8), found) + 1
+    return grid.columns_with(positions)
+
+
+def _positions(view: NDArray[np.uint8], marks: bytes) -> _Index:
+    mask = view == marks[0]
+    for mark in marks[1:]:
+        mask |= view == mark
+    return np.flatnonzero(mask)
+
+
+def _fractional(
+    table: NDArray[np.float64], grid: _Grid, chosen: list[int], view: NDArray[np.uint8]
+) -> list[int]:
+    """Count the numbers that are written as fractions (``1.0``, ``1e3``), by column.
+
+    Parameters
+    ----------
+    table : ndarray, shape (columns, rows)
+        The numbers of the columns ``chosen``; NaN where there is none.
+    view : ndarray of uint8
+        The text with all cells but those of ``chosen`` blanked.
+    """
+    broken = (table != np.floor(table)) & (table == table)
+    marks = sum(int(np.count_nonzero(view == mark)) for mark in _FRACTION_MARKS)
+    counts = np.count_nonzero(broken, axis=1)
+    # A number with a fractional part has at least one mark. If there are no more marks than such
+    # numbers, no other number has one.
+    if marks == int(counts.sum()):
+        return [int(count) for count in counts]
+    marked = np.zeros(grid.ends.size, dtype=np.bool_)
+    marked[np.searchsorted(grid.ends.ravel(), _positions(view, _FRACTION_MARKS))] = True
+    by_column = np.count_nonzero(marked.reshape(grid.ends.shape), axis=0)
+    return [int(by_column[column]) for column in chosen]
 
 
 def _blank(view: NDArray[np.uint8], grid: _Grid, columns: list[int]) -> None:
@@ -224,7 +280,7 @@ def _blank(view: NDArray[np.uint8], grid: _Grid, columns: list[int]) -> None:
     lengths = grid.lengths[:, columns].ravel() + 1
     starts = grid.starts[:, columns].ravel()
     before = np.cumsum(lengths) - lengths
-    view[np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))] = ord(" ")
+    view[np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))] = _SPACE
 
 
 def _is_numeric(grid: _Grid, column: int) -> bool:
@@ -246,7 +302,7 @@ def _dictionary_column(grid: _Grid, column: int) -> Column:
         codes, firsts = _distinct_objects(_cells(grid, column))
     else:
         codes, firsts = _distinct_keys(grid, column)
-    texts = (grid.cell(int(row), column).decode("utf-8") for row in firsts)
+    texts = (_text_of(grid.cell(int(row), column)) for row in firsts)
     return column_of_codes(codes, [read_text(text) for text in texts])
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from driftgauge.columns import Rejects
+from driftgauge.errors import CaptureError
 
 
 class Payload(msgspec.Struct, gc=False):
@@ -40,8 +41,22 @@ class Record(msgspec.Struct, gc=False):
     eventMetadata: EventMetadata | None = None  # noqa: N815
 
 
-class Envelopes:
-    """Decoder of the lines of one capture object.
+T = TypeVar("T")
+
+
+class Envelopes(Generic[T]):
+    """Decoder of the lines of one object.
+
+    Parameters
+    ----------
+    kind : type
+        The struct a line holds.
+    unlike : str
+        Reason to count for JSON that is something else.
+    source : str
+        The object's name, for messages and samples.
+    rejects : Rejects
+        Is added the lines that cannot be used.
 
     Attributes
     ----------
@@ -51,14 +66,15 @@ class Envelopes:
         Lines that are JSON, whatever they say.
     """
 
-    def __init__(self, *, source: str, rejects: Rejects) -> None:
+    def __init__(self, kind: type[T], *, unlike: str, source: str, rejects: Rejects) -> None:
+        self._unlike = unlike
         self._source = source
         self._rejects = rejects
-        self._decode = msgspec.json.Decoder(Record).decode
+        self._decode = msgspec.json.Decoder(kind).decode
         self.lines = 0
         self.json_lines = 0
 
-    def decode(self, lines: list[bytes], first: int) -> tuple[list[Record], Sequence[int]]:
+    def decode(self, lines: list[bytes], first: int) -> tuple[list[T], Sequence[int]]:
         """Decode lines; return the records and their line numbers, and count the bad lines."""
         try:
             records = list(map(self._decode, lines))
@@ -68,9 +84,7 @@ class Envelopes:
         self.json_lines += len(records)
         return records, range(first, first + len(records))
 
-    def _decode_one_by_one(
-        self, lines: list[bytes], first: int
-    ) -> tuple[list[Record], Sequence[int]]:
+    def _decode_one_by_one(self, lines: list[bytes], first: int) -> tuple[list[T], Sequence[int]]:
         records = []
         numbers = []
         for number, line in enumerate(lines, first):
@@ -86,17 +100,31 @@ class Envelopes:
                 numbers.append(number)
         return records, numbers
 
+    def check(self) -> None:
+        """Raise if none of the lines was JSON.
+
+        Raises
+        ------
+        CaptureError
+            If there were lines, and not one of them was JSON.
+        """
+        if self.lines and not self.json_lines:
+            raise CaptureError(
+                f"{self._source}: not a single line is JSON, so this is not an object of JSON "
+                "Lines. Check the prefix that the monitor reads."
+            )
+
     def _reject(self, line: bytes, number: int, error: Exception) -> None:
         reason = _reason_of(error)
-        if reason == "not a capture record":
+        if reason is None:
             # The decoder stops at the first wrong type: what follows may not be JSON.
             try:
                 msgspec.json.decode(line)
                 self.json_lines += 1
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as second:
-                reason = _reason_of(second)
+                reason = _reason_of(second) or "not json"
         self._rejects.add(
-            reason=reason,
+            reason=reason or self._unlike,
             source=self._source,
             line=number,
             excerpt=line[:500].decode("utf-8", errors="replace"),
@@ -148,11 +176,10 @@ def event_id_of(metadata: EventMetadata | None) -> str:
     return ""
 
 
-def _reason_of(error: Exception) -> str:
+def _reason_of(error: Exception) -> str | None:
+    """Return the reason to count; None if the line is JSON of another kind."""
     if isinstance(error, RecursionError):
         return "nested too deep"
     if isinstance(error, UnicodeDecodeError):
         return "not utf-8"
-    if isinstance(error, msgspec.ValidationError):
-        return "not a capture record"
-    return "not json"
+    return None if isinstance(error, msgspec.ValidationError) else "not json"

@@ -8,11 +8,11 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from driftgauge.capture.envelope import Envelopes, Payload
 from driftgauge.capture.lines import CHUNK_BYTES, read_lines
 from driftgauge.capture.payload import PayloadError, Row, read_payload
 from driftgauge.capture.types import Cell, read_scalar
 from driftgauge.columns import Rejects
-from driftgauge.errors import CaptureError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,17 +31,12 @@ class GroundTruth:
     labels: tuple[str | float, ...]
 
 
-class _Data(msgspec.Struct, gc=False):
-    data: Any = None
-    encoding: Any = None
-
-
 class _Metadata(msgspec.Struct, gc=False):
     eventId: Any = None  # noqa: N815
 
 
 class _Line(msgspec.Struct, gc=False):
-    groundTruthData: _Data | None = None  # noqa: N815
+    groundTruthData: Payload | None = None  # noqa: N815
     eventMetadata: _Metadata | None = None  # noqa: N815
 
 
@@ -73,31 +68,17 @@ def read_ground_truth(stream: BinaryIO, *, source: str, rejects: Rejects) -> Ite
     >>> list(read_ground_truth(io.BytesIO(line), source="s", rejects=Rejects()))
     [GroundTruth(event_id='a', labels=(1.0, 0.0))]
     """
-    decoder = msgspec.json.Decoder(_Line)
-    seen = usable = 0
+    envelopes = Envelopes(_Line, unlike="not ground truth", source=source, rejects=rejects)
     for chunk in read_lines(stream, source=source, rejects=rejects, chunk_bytes=CHUNK_BYTES):
-        for number, line in enumerate(chunk.lines, chunk.first):
-            if not line.strip():
-                continue
-            seen += 1
+        for line, number in zip(*envelopes.decode(chunk.lines, chunk.first), strict=True):
             try:
-                decoded = decoder.decode(line)
-                usable += 1
-                truth = _truth_of(decoded)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, PayloadError) as error:
-                rejects.add(
-                    reason=str(error) if isinstance(error, PayloadError) else "not json",
-                    source=source,
-                    line=number,
-                    excerpt=line[:500].decode("utf-8", errors="replace"),
-                )
+                truth = _truth_of(line)
+            except PayloadError as error:
+                data = None if line.groundTruthData is None else line.groundTruthData.data
+                rejects.add(reason=str(error), source=source, line=number, excerpt=str(data)[:500])
             else:
                 yield truth
-    if seen and not usable:
-        raise CaptureError(
-            f"{source}: not a single line is JSON, so these are no labels. Check the prefix that "
-            "the monitor reads."
-        )
+    envelopes.check()
 
 
 def _truth_of(line: _Line) -> GroundTruth:

@@ -61,6 +61,8 @@ def read_blocks(stream: BinaryIO, *, source: str, chunk_bytes: int) -> Iterator[
         If the gzip data is corrupt or expands without measure.
     """
     head = stream.read(chunk_bytes)
+    while len(head) < len(_BYTE_ORDER_MARK) and (more := stream.read(chunk_bytes)):
+        head += more
     if not head.startswith(_GZIP_MAGIC):
         if head.startswith(_BYTE_ORDER_MARK):
             head = head[len(_BYTE_ORDER_MARK) :] or stream.read(chunk_bytes)
@@ -100,6 +102,8 @@ def read_lines(
         If the gzip data is corrupt or expands without measure.
     """
     number = 1
+    # No line that starts and ends within a block is too long.
+    chunk_bytes = min(chunk_bytes, MAX_LINE_BYTES)
     held: list[bytes] = []
     size = 0
     for block in read_blocks(stream, source=source, chunk_bytes=chunk_bytes):

@@ -7,6 +7,7 @@ import binascii
 import csv
 import io
 import json
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,6 +17,7 @@ from driftgauge.capture.types import Scalar
 MAX_COLUMNS = 4096
 _MAX_DEPTH = 6
 _ROW_KEYS = ("instances", "predictions")
+_CONTAINERS = frozenset((list, dict))
 # Python's json reads NaN and Infinity, which containers written in Python produce.
 _PYTHON_NUMBERS = ("NaN", "Infinity")
 
@@ -57,12 +59,12 @@ def read_payload(data: Any, encoding: Any) -> list[Row]:
         return rows_of_json(data)
     name = encoding.upper() if isinstance(encoding, str) else ""
     if name == "BASE64":
-        data = _from_base64(data)
+        data = text_of_base64(data)
     elif name == "CSV":
         return [Row(cells, None) for cells in read_csv(data)]
     elif name == "JSON":
         return _read_json(data)
-    if data.lstrip()[:1] in ("{", "["):
+    if looks_like_json(data):
         return _read_json(data)
     return [Row(cells, None) for cells in read_csv(data)]
 
@@ -85,7 +87,21 @@ def read_csv(text: str) -> list[list[Scalar]]:
         raise PayloadError("payload is not csv") from error
 
 
-def _from_base64(data: str) -> str:
+def looks_like_json(text: str) -> bool:
+    """Tell JSON objects and arrays from CSV."""
+    return text.lstrip()[:1] in ("{", "[")
+
+
+def text_of_base64(data: object) -> str:
+    """Return the text in base64.
+
+    Raises
+    ------
+    PayloadError
+        If it is not base64, or not UTF-8 inside.
+    """
+    if not isinstance(data, str):
+        raise PayloadError("payload cannot be decoded")
     try:
         return base64.b64decode(data, validate=True).decode("utf-8")
     except (binascii.Error, ValueError) as error:
@@ -159,6 +175,8 @@ def _row_of(item: Any) -> Row:
         return _row_of_object(item)
     if not isinstance(item, list):
         return Row([item], None)
+    if _is_flat(item):
+        return Row(item or None, None)
     cells: list[Scalar] = []
     fields: dict[str, Scalar] = {}
     for index, value in enumerate(item):
@@ -170,10 +188,14 @@ def _row_of(item: Any) -> Row:
 
 
 def _row_of_object(item: dict[str, Any]) -> Row:
+    if _is_flat(item.values()):
+        return Row(None, item or None)
     features = item.get("features")
     fields: dict[str, Scalar] = {}
     cells: list[Scalar] = []
-    if isinstance(features, list):
+    if isinstance(features, list) and _is_flat(features):
+        cells = features
+    elif isinstance(features, list):
         _extend(features, cells, _MAX_DEPTH)
     elif isinstance(features, dict):
         _flatten(features, "", fields, _MAX_DEPTH)
@@ -182,6 +204,11 @@ def _row_of_object(item: dict[str, Any]) -> Row:
         rest = {key: value for key, value in item.items() if key != "features"}
     _flatten(rest, "", fields, _MAX_DEPTH)
     return Row(cells or None, fields or None)
+
+
+def _is_flat(values: Iterable[object]) -> bool:
+    """Tell whether all values are scalars."""
+    return _CONTAINERS.isdisjoint(map(type, values))
 
 
 def _extend(value: Any, cells: list[Scalar], depth: int) -> None:

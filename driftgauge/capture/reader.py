@@ -15,7 +15,6 @@ from driftgauge.capture.records import Names, RecordReader, names_of
 from driftgauge.capture.regular import RegularReader
 from driftgauge.capture.schema import CaptureSchema
 from driftgauge.columns import Rejects, RowBatch
-from driftgauge.errors import CaptureError
 
 # Large enough to spread the cost of a numpy call over many rows, small enough for the caches.
 _BATCH_BYTES = 2 * 1024 * 1024
@@ -70,7 +69,7 @@ def read_capture(
     >>> batch.rows, list(batch.columns), batch.columns["plan"].words
     (1, ['age', 'plan'], ('a',))
     """
-    envelopes = Envelopes(source=source, rejects=rejects)
+    envelopes = Envelopes(Record, unlike="not a capture record", source=source, rejects=rejects)
     moments = Moments()
     regular = RegularReader(moments=moments)
     tolerant = RecordReader(schema=schema, source=source, rejects=rejects, moments=moments)
@@ -81,15 +80,11 @@ def read_capture(
         batch = _read(records, numbers, names=names, regular=regular, tolerant=tolerant)
         if batch is not None:
             yield batch
-    if envelopes.lines and not envelopes.json_lines:
-        raise CaptureError(
-            f"{source}: not a single line is JSON, so this is no capture file. Check the prefix "
-            "that the monitor reads."
-        )
+    envelopes.check()
 
 
 def _gather(
-    lines: Iterable[Lines], envelopes: Envelopes
+    lines: Iterable[Lines], envelopes: Envelopes[Record]
 ) -> Iterator[tuple[list[Record], list[int]]]:
     """Decode lines until there is enough for a batch."""
     records: list[Record] = []

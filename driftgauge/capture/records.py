@@ -18,7 +18,7 @@ from driftgauge.capture.schema import CaptureSchema
 from driftgauge.columns import Column, Rejects, RowBatch
 
 # A batch is a full table: rows that hardly share a column must not blow it up.
-_MAX_CELLS = 2**25
+_MAX_CELLS = 2**23
 _SAMPLE_RECORDS = 100
 
 
@@ -75,14 +75,17 @@ class _Side:
     def __init__(self, names: tuple[str, ...] | None) -> None:
         self._names = names or ()
         self._rows: list[Row | None] = []
-        self.seen: set[str] = set()
+        self._seen: set[str] = set()
+        self._positional = False
 
-    def names_of(self, row: Row | None) -> tuple[str, ...] | set[str]:
-        """Return the names of a row's columns."""
-        if row is None:
-            return ()
-        names = () if row.cells is None else self._names
-        return {*names, *row.fields} if row.fields else names
+    def width_with(self, row: Row | None) -> int:
+        """Return how many columns there are once a row is added."""
+        width = len(self._seen)
+        if self._positional or (row is not None and row.cells is not None):
+            width += len(self._names)
+        if row is not None and row.fields:
+            width += len(row.fields.keys() - self._seen)
+        return width
 
     def why_not(self, row: Row) -> str | None:
         """Return why a row cannot be used, or None."""
@@ -96,7 +99,9 @@ class _Side:
 
     def add(self, row: Row | None) -> None:
         self._rows.append(row)
-        self.seen.update(self.names_of(row))
+        if row is not None:
+            self._positional |= row.cells is not None
+            self._seen.update(row.fields or ())
 
     def columns(self) -> dict[str, Column]:
         """Return the columns; a row that has no value for one of them is missing there."""
@@ -115,25 +120,31 @@ class _Table:
         self._events: list[str] = []
         self._record_of_row: list[int] = []
 
-    def why_not(self, pair: _Pair, before: list[_Pair]) -> str | None:
-        """Return why a row cannot be used, or None; ``before`` are rows not added yet."""
+    def why_not(self, pair: _Pair) -> str | None:
+        """Return why a row cannot be used, or None."""
         columns = 0
         for side, row in zip((self._inputs, self._outputs), pair, strict=True):
             reason = None if row is None else side.why_not(row)
             if reason is not None:
                 return reason
-            columns += len(side.seen.union(side.names_of(row)))
-        rows = len(self._record_of_row) + len(before) + 1
+            columns += side.width_with(row)
+        rows = len(self._record_of_row) + 1
         return "too many columns" if columns * rows > _MAX_CELLS else None
 
-    def add(self, pairs: list[_Pair], *, moment: int, event_id: str) -> None:
-        """Add the rows of one record."""
-        for given, returned in pairs:
-            self._inputs.add(given)
-            self._outputs.add(returned)
-        self._record_of_row.extend([len(self._events)] * len(pairs))
-        self._times.extend([moment] * len(pairs))
+    def add(self, pair: _Pair, moment: int) -> None:
+        """Add a row of the current record."""
+        given, returned = pair
+        self._inputs.add(given)
+        self._outputs.add(returned)
+        self._record_of_row.append(len(self._events))
+        self._times.append(moment)
+
+    def end_record(self, event_id: str) -> bool:
+        """End the current record; return whether it has any row."""
+        if not self._record_of_row or self._record_of_row[-1] < len(self._events):
+            return False
         self._events.append(event_id)
+        return True
 
     def batch(self, schema: CaptureSchema) -> tuple[RowBatch, int]:
         """Return the rows as columns, and how many of these are outputs."""
@@ -211,15 +222,13 @@ class RecordReader:
             if rows is None:
                 continue
             moment, pairs = rows
-            usable: list[_Pair] = []
             for pair in pairs:
-                reason = table.why_not(pair, usable)
+                reason = table.why_not(pair)
                 if reason is None:
-                    usable.append(pair)
+                    table.add(pair, moment)
                 else:
                     self._reject(reason, number, _row_excerpt(pair))
-            if usable:
-                table.add(usable, moment=moment, event_id=event_id_of(record.eventMetadata))
+            if table.end_record(event_id_of(record.eventMetadata)):
                 kept.append(place)
         if not kept:
             return Reading(None, kept, 0)

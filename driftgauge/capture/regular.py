@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from driftgauge.capture.cells import CellDecoder
 from driftgauge.capture.envelope import Moments, Payload, Record
+from driftgauge.capture.payload import PayloadError, looks_like_json, text_of_base64
 from driftgauge.capture.records import Names
 from driftgauge.columns import Column, RowBatch
 
@@ -72,8 +73,8 @@ class RegularReader:
         wanted = next((shape for shape in shapes if shape is not None), None)
         return [shape is not None and shape == wanted for shape in shapes]
 
-    def _shape(self, record: Record, names: Names) -> tuple[bool, bool] | None:
-        """Return which sides a regular record has; None for an irregular one."""
+    def _shape(self, record: Record, names: Names) -> tuple[object, object] | None:
+        """Return the encodings of a regular record's sides; None for an irregular one."""
         data, metadata = record.captureData, record.eventMetadata
         if data is None or metadata is None or self._moments.read(metadata.inferenceTime) is None:
             return None
@@ -87,16 +88,31 @@ class RegularReader:
         }
         if len(rows) != 1 or None in rows:
             return None
-        return given is not None, returned is not None
+        return (
+            None if given is None else given.encoding,
+            None if returned is None else returned.encoding,
+        )
 
 
 def _rows_of(side: Payload, names: tuple[str, ...] | None) -> int | None:
     """Return how many rows a payload of plain CSV has; None if it is anything else."""
-    if side.encoding != "CSV" or not isinstance(side.data, str) or '"' in side.data:
+    text = side.data if side.encoding == "CSV" else _base64_csv(side)
+    if not isinstance(text, str) or '"' in text:
         return None
-    lines = _without_blank_lines(side.data).split("\n")
+    lines = _without_blank_lines(text).split("\n")
     commas = len(names or ()) - 1
     return len(lines) if all(line and line.count(",") == commas for line in lines) else None
+
+
+def _base64_csv(side: Payload) -> str | None:
+    """Return the CSV text in base64; None if it is anything else."""
+    if side.encoding != "BASE64":
+        return None
+    try:
+        text = text_of_base64(side.data)
+    except PayloadError:
+        return None
+    return None if looks_like_json(text) else text
 
 
 class _Payloads:
@@ -114,12 +130,13 @@ class _Payloads:
             return cls([], "", []) if not any(side is not None for side in sides) else None
         try:
             texts = [side.data for side in sides]  # type: ignore[union-attr]
-            if {side.encoding for side in sides} != {"CSV"}:  # type: ignore[union-attr]
-                return None
+            encodings = [side.encoding for side in sides]  # type: ignore[union-attr]
+            if encodings.count("CSV") != len(sides):
+                texts = [_base64_csv(side) for side in sides]  # type: ignore[arg-type]
             joined = "\n".join(texts)
         except (AttributeError, TypeError):
             return None
-        if '"' in joined:
+        if '"' in joined and not _self_contained(texts):
             return None
         if "\r" in joined or "\n\n" in joined or joined[:1] == "\n" or joined[-1:] == "\n":
             texts = [_without_blank_lines(text) for text in texts]
@@ -138,6 +155,11 @@ class _Payloads:
             return None
         columns = decoder.decode(self._joined, rows=sum(self.rows), width=len(names))
         return None if columns is None else dict(zip(names, columns, strict=True))
+
+
+def _self_contained(texts: list[str]) -> bool:
+    """Tell whether texts with quotes can be joined, and their lines be told from each other."""
+    return not any(text.count('"') % 2 or "\r" in text or "\n\n" in text for text in texts)
 
 
 def _without_blank_lines(text: str) -> str:

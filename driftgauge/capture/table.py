@@ -138,10 +138,11 @@ class _CsvTable:
         chunks = self._after_header(chunks)
         for chunk in chunks:
             text = b"\n".join(chunk.lines).decode("utf-8")
-            if '"' in text:
+            if '"' not in text:
+                table = self._plain(text, chunk.first)
+            elif (table := self._simply_quoted(text)) is None:
                 yield from self._quoted(chain([chunk], chunks))
                 return
-            table = self._plain(text, chunk.first)
             if table is not None:
                 yield table
 
@@ -190,6 +191,17 @@ class _CsvTable:
         if columns is None:
             raise BaselineError(f"{self._source}: rows from line {first} on cannot be read")
         return Table(rows=len(lines), columns=dict(zip(self._names, columns, strict=True)))
+
+    def _simply_quoted(self, text: str) -> Table | None:
+        """Read rows with quoted cells; None if there is more to them."""
+        text = text.removesuffix("\n")
+        if text.count('"') % 2 or "\r" in text or "\n\n" in text:
+            return None
+        rows = text.count("\n") + 1
+        columns = self._decoder.decode(text, rows=rows, width=len(self._names))
+        if columns is None:
+            return None
+        return Table(rows=rows, columns=dict(zip(self._names, columns, strict=True)))
 
     def _quoted(self, chunks: Iterable[Lines]) -> Iterator[Table]:
         chunks = iter(chunks)

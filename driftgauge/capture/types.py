@@ -138,6 +138,8 @@ def column_of_values(values: list[Scalar]) -> Column:
     >>> column.numbers.tolist(), column.words
     ([1.0, 2.5, nan, nan], ('a',))
     """
+    if None in values:
+        return _scattered(values)
     types = list(map(type, values))
     if set(types) <= {int, float}:
         try:
@@ -153,6 +155,23 @@ def column_of_values(values: list[Scalar]) -> Column:
     keys = zip(types, values, strict=True)
     codes = np.array([seen.setdefault(key, len(seen)) for key in keys], dtype=np.intp)
     return column_of_codes(codes, [read_scalar(value) for _, value in seen])
+
+
+def _scattered(values: list[Scalar]) -> Column:
+    """Make a column of which some values are missing."""
+    missing = np.array([value is None for value in values], dtype=np.bool_)
+    column = column_of_values([value for value in values if value is not None])
+    numbers = np.full(len(values), np.nan)
+    numbers[~missing] = column.numbers
+    codes = None
+    if column.codes is not None:
+        codes = np.full(len(values), -1, dtype=np.int32)
+        codes[~missing] = column.codes
+    if column.missing is not None:  # empty texts
+        missing[~missing] = column.missing
+    return Column(
+        numbers=numbers, types=column.types, codes=codes, words=column.words, missing=missing
+    )
 
 
 def _number(text: str) -> float:

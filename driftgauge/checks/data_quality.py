@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from driftgauge.drift.special import holm, hypergeometric_sf
-from driftgauge.drift.verdict import FeatureVerdict, Violation
+from driftgauge.drift.verdict import BASELINE_DRIFT, FeatureVerdict, Violation
 from driftgauge.profile.profile import FeatureProfile, Profile
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ MISSING_COLUMN: Final = "missing_column_check"
 EXTRA_COLUMN: Final = "extra_column_check"
 CATEGORICAL_VALUES: Final = "categorical_values_check"
 NON_NEGATIVE: Final = "non_negative_check"
-BASELINE_DRIFT: Final = "baseline_drift_check"
 
 # However large the baseline, a single row is no evidence.
 _FEWEST_BAD = 2

@@ -80,7 +80,8 @@ def _tables(
 ) -> Iterator[Table]:
     for source in sources:
         form = table_format_of(source.key)
-        with source.open(advance) as stream:
+        opened = source.open_seekable if form == "parquet" else source.open
+        with opened(advance) as stream:
             yield from read_table(stream, source=source.name, format=form, header=header)
 
 
@@ -129,7 +130,8 @@ def replay(arguments: argparse.Namespace) -> int:
     length: timedelta | int = arguments.window or (config.window if config else timedelta(days=1))
     table = None if arguments.json else screen.ReplayTable(length)
     rows = 0
-    for part in _windows(captures, length):
+    windows = _windows(captures, length, printing=arguments.json)
+    for part in screen.judging(windows, printing=arguments.json):
         rows += part.profile.rows
         verdict = captures.judge(part.profile, part.window)
         if table is None:
@@ -144,20 +146,23 @@ def replay(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _windows(captures: _Captures, length: timedelta | int) -> Iterable[ProfiledWindow]:
+def _windows(
+    captures: _Captures, length: timedelta | int, *, printing: bool
+) -> Iterable[ProfiledWindow]:
     spec = captures.baseline.spec
     if isinstance(length, timedelta):
         anchor = captures.config.window_anchor if captures.config else WindowGrid(length).anchor
         with screen.progress(captures.size, "Reading captures") as advance:
             batches = captures.batches(advance, captures.rejects)
             return profile_by_time(batches, spec=spec, grid=WindowGrid(length, anchor))
-    return _row_windows(captures, length)
+    return _row_windows(captures, length, printing=printing)
 
 
-def _row_windows(captures: _Captures, length: int) -> Iterator[ProfiledWindow]:
+def _row_windows(captures: _Captures, length: int, *, printing: bool) -> Iterator[ProfiledWindow]:
     # The first reading only puts times in order; what it rejects is rejected again by the second.
     readings = iter((Rejects(), captures.rejects))
-    with screen.progress(2 * captures.size, "Reading captures twice") as advance:
+    label = "Reading captures twice"
+    with screen.progress(2 * captures.size, label, printing=printing) as advance:
         yield from profile_by_rows(
             lambda: captures.batches(advance, next(readings)),
             spec=captures.baseline.spec,

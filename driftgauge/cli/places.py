@@ -32,6 +32,13 @@ class Source:
         with self.objects.open(self.key) as stream:
             yield io.BufferedReader(_Counted(stream, advance), _READ_AT_ONCE)
 
+    @contextmanager
+    def open_seekable(self, advance: Callable[[int], None]) -> Iterator[BinaryIO]:
+        """Open the file from memory, for formats that are not read front to back."""
+        data = self.objects.read(self.key)
+        advance(len(data))
+        yield io.BytesIO(data)
+
 
 class _Counted(io.RawIOBase):
     """A stream that tells how many bytes were read from it."""

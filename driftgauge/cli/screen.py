@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
+    MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
@@ -23,6 +25,7 @@ from rich.text import Text
 
 from driftgauge.columns import Rejects
 from driftgauge.drift.verdict import FeatureVerdict, WindowVerdict
+from driftgauge.replay import ProfiledWindow
 from driftgauge.report.markup import printable, shorten
 from driftgauge.report.summary import STATE_WORDS, State, Summary, state_of, worst_first
 from driftgauge.report.wording import count, distance, moment, p_value, plural, share
@@ -30,7 +33,21 @@ from driftgauge.windows import format_duration
 
 # Without a terminal there is no width to fit: wide enough that no line wraps.
 _WIDTH_OF_A_FILE = 160
-_BAR = 12
+_WIDTH_FOR_ALL = 120
+_BAR = 10
+# Widths that hold what the columns say; only the feature's name gives way when space is short.
+_NARROWEST = {
+    "Window from": 16,
+    "to": 16,
+    "Rows": 6,
+    "Verdict": 8,
+    "Drifted": 7,
+    "Worst feature": 8,
+    "Effect": 6,
+    "": _BAR,
+    "p": 7,
+    "Violations": 10,
+}
 _STYLES: dict[State, str] = {
     "drift": "bold red",
     "violations": "yellow",
@@ -51,24 +68,44 @@ def note(text: str) -> None:
 
 
 @contextmanager
-def progress(total: int, label: str) -> Iterator[Callable[[int], None]]:
-    """Show how many of ``total`` bytes are read, on standard error if it is a terminal."""
-    shown = Console(stderr=True)
-    if not shown.is_terminal:
+def progress(total: int, label: str, *, printing: bool = False) -> Iterator[Callable[[int], None]]:
+    """Show how many of ``total`` bytes are read, on standard error if it is a terminal.
+
+    ``printing`` says that lines are printed meanwhile: then only if they do not go to a terminal.
+    """
+    if not _bar_is_welcome(printing=printing):
         yield lambda _: None
         return
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=shown,
-        transient=True,
-    )
+    bar = _bars(DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with bar:
         task = bar.add_task(label, total=total)
         yield lambda size: bar.update(task, advance=size)
+
+
+def judging(windows: Iterable[ProfiledWindow], *, printing: bool) -> Iterator[ProfiledWindow]:
+    """Pass windows on and show how many of them are done, if their number is known."""
+    if not isinstance(windows, Sized) or not _bar_is_welcome(printing=printing):
+        yield from windows
+        return
+    with _bars(MofNCompleteColumn(), TimeRemainingColumn()) as bar:
+        yield from bar.track(windows, total=len(windows), description="Judging windows")
+
+
+def _bar_is_welcome(*, printing: bool) -> bool:
+    return sys.stderr.isatty() and not (printing and sys.stdout.isatty())
+
+
+def _bars(*columns: ProgressColumn) -> Progress:
+    # Redirection would send what is printed to standard error, where the bar is.
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        *columns,
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
 
 
 def report_rejects(rejects: Rejects, *, rows: int) -> None:
@@ -89,62 +126,83 @@ def report_rejects(rejects: Rejects, *, rows: int) -> None:
 
 
 class ReplayTable:
-    """The table of a replay: a line for each window."""
+    """The table of a replay: a line for each window.
+
+    On a terminal too narrow for all columns, those that repeat others are left out.
+    """
 
     def __init__(self, length: timedelta | int) -> None:
+        by_rows = isinstance(length, int)
         kind = f"{count(length)} rows" if isinstance(length, int) else format_duration(length)
-        self._by_rows = isinstance(length, int)
+        wide = console().width >= _WIDTH_FOR_ALL
         self._verdicts: list[WindowVerdict] = []
         self._table = Table(
             title=f"Windows of {kind}, times in UTC",
             title_justify="left",
             title_style="bold",
+            caption_justify="left",
             box=box.SIMPLE_HEAD,
             pad_edge=False,
+            padding=(0, 2 if wide else 1, 0, 0),
         )
-        self._table.add_column("Window from", no_wrap=True)
-        if self._by_rows:
-            self._table.add_column("to", no_wrap=True)
-        self._table.add_column("Rows", justify="right", no_wrap=True)
-        self._table.add_column("Verdict", no_wrap=True)
-        self._table.add_column("Drifted", justify="right", no_wrap=True)
-        self._table.add_column("Worst feature", overflow="ellipsis", no_wrap=True)
-        self._table.add_column("Effect", justify="right", no_wrap=True)
-        self._table.add_column("", no_wrap=True)
-        self._table.add_column("Corrected p", justify="right", no_wrap=True)
-        self._table.add_column("Violations", justify="right", no_wrap=True)
+        self._columns: dict[str, bool] = {
+            "Window from": False,
+            **({"to": False} if by_rows and wide else {}),
+            "Rows": True,
+            "Verdict": False,
+            **({"Drifted": True} if wide else {}),
+            "Worst feature": False,
+            "Effect": True,
+            **({"": False} if wide else {}),
+            "p": True,
+            "Violations": True,
+        }
+        for name, right in self._columns.items():
+            self._table.add_column(
+                name,
+                justify="right" if right else "left",
+                no_wrap=True,
+                min_width=_NARROWEST[name],
+            )
 
     def add(self, verdict: WindowVerdict, *, complete: bool) -> None:
         """Add a window."""
         self._verdicts.append(verdict)
+        if not complete:
+            self._table.caption = "* the rows that were left, fewer than a window has"
         state = state_of(verdict)
-        judged = [f for f in worst_first(verdict.features) if f.effect is not None]
-        worst = judged[0] if judged else None
+        measured = [f for f in worst_first(verdict.features) if f.effect is not None]
+        worst = measured[0] if measured else None
         drifted = sum(f.verdict == "drift" for f in verdict.features)
-        cells = [moment(verdict.window_start)]
-        if self._by_rows:
-            cells.append(moment(verdict.window_end))
-        cells += [
-            count(verdict.rows) + ("" if complete else " (incomplete)"),
-            STATE_WORDS[state].lower(),
-            f"{drifted} of {sum(f.verdict != 'insufficient_data' for f in verdict.features)}",
-            shorten(worst.name, 32) if worst else "",
-            distance(worst.effect) if worst else "",
-            _bar(worst),
-            p_value(worst.adjusted_p_value) if worst else "",
-            count(len(verdict.violations)),
-        ]
+        judged = sum(f.verdict != "insufficient_data" for f in verdict.features)
+        cells = {
+            "Window from": _clock(verdict.window_start),
+            "to": _clock(verdict.window_end),
+            "Rows": count(verdict.rows) + ("" if complete else "*"),
+            "Verdict": STATE_WORDS[state].lower(),
+            "Drifted": f"{drifted} of {judged}",
+            "Worst feature": shorten(worst.name, 32) if worst else "",
+            "Effect": distance(worst.effect) if worst else "",
+            "": _bar(worst),
+            "p": p_value(worst.adjusted_p_value) if worst else "",
+            "Violations": count(len(verdict.violations)),
+        }
         style = "" if state == "ok" else _STYLES[state]
-        row = [Text(cell, style=style) for cell in cells]
+        row = {name: Text(cells[name], style=style) for name in self._columns}
         if state == "ok":
-            row[3 if self._by_rows else 2].stylize(_STYLES["ok"])
-        self._table.add_row(*row)
+            row["Verdict"].stylize(_STYLES["ok"])
+        self._table.add_row(*row.values())
 
     def show(self) -> None:
         """Print the table and what it comes down to."""
         out = console()
         out.print(self._table)
         out.print(Text(summary_line(self._verdicts), style="bold"))
+
+
+def _clock(at: datetime) -> str:
+    """Write a moment such that a column of them lines up."""
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def _bar(feature: FeatureVerdict | None) -> str:
@@ -178,9 +236,7 @@ def summary_line(verdicts: Sequence[WindowVerdict]) -> str:
 
 def show_verdict(summary: Summary) -> None:
     """Print a window's verdict in a few words."""
-    line = Text(STATE_WORDS[summary.state], style=_STYLES[summary.state])
-    line.append(f": {summary.headline}", style="default")
-    console().print(line)
+    console().print(Text(summary.headline, style=_STYLES[summary.state]), soft_wrap=True)
 
 
 def show_written(paths: Sequence[str]) -> None:

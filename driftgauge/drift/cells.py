@@ -6,6 +6,7 @@ would hide what it measures; and a person wants to read "[120, 180)", not cell 9
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -42,7 +43,8 @@ class Comparison:
         The baseline as it would count its own values had it not known them beforehand: a value it
         has only once, its smallest number and its largest number would be novel then. As many
         are to be expected in the window (Good-Turing, leave-one-out), so that new values
-        alone are no evidence of drift.
+        alone are no evidence of drift. Only as many are left out as the window has novel ones:
+        a window of training rows, which has none, is no evidence either.
     unseen : mapping of str to int
         A sample of the window's unseen words.
     """
@@ -72,15 +74,15 @@ def compare(baseline: FeatureProfile, window: FeatureProfile) -> Comparison:
     novel = np.zeros(spec.cells, dtype=np.bool_)
     if spec.kind == "numeric":
         novel[[0, -1]] = there[[0, -1]] == 0
-        left_out = _leave_out_extremes(there, novel)
+        left_out = _leave_out_extremes(there, here, novel)
     elif spec.kind == "discrete":
         novel[0::2] = True
-        left_out = _leave_out_single(there, novel)
+        left_out = _leave_out_single(there, here, novel)
     else:
         there = np.append(there, baseline.unseen_rows)
         here = np.append(here, window.unseen_rows)
         novel = np.append(novel, True)
-        left_out = _leave_out_single(there, novel)
+        left_out = _leave_out_single(there, here, novel)
     return Comparison(
         spec=spec,
         baseline=there,
@@ -91,22 +93,29 @@ def compare(baseline: FeatureProfile, window: FeatureProfile) -> Comparison:
     )
 
 
-def _leave_out_extremes(counts: NDArray[np.int64], novel: NDArray[np.bool_]) -> NDArray[np.int64]:
-    left_out = counts.copy()
-    occupied = np.flatnonzero(counts)
-    if occupied.shape[0]:
-        for end, extreme in ((0, occupied[0]), (-1, occupied[-1])):
-            if novel[end] and left_out[extreme]:
-                left_out[extreme] -= 1
-                left_out[end] += 1
+def _leave_out_extremes(
+    there: NDArray[np.int64], here: NDArray[np.int64], novel: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    left_out = there.copy()
+    occupied = np.flatnonzero(there)
+    for end in (0, -1):
+        if novel[end] and here[end] and occupied.shape[0]:
+            left_out[occupied[end]] -= 1
+            left_out[end] += 1
     return left_out
 
 
-def _leave_out_single(counts: NDArray[np.int64], novel: NDArray[np.bool_]) -> NDArray[np.int64]:
-    left_out = counts.copy()
-    once = (counts == 1) & ~novel
-    left_out[once] = 0
-    left_out[np.flatnonzero(novel)[-1]] += int(once.sum())
+def _leave_out_single(
+    there: NDArray[np.int64], here: NDArray[np.int64], novel: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    left_out = there.copy()
+    ratio = int(there.sum()) / max(1, int(here.sum()))
+    wanted = math.ceil(int(here[novel].sum()) * ratio) - int(there[novel].sum())
+    single = np.flatnonzero((there == 1) & ~novel)
+    # Those that the window does not have first: they are the ones it may have replaced.
+    single = single[np.argsort(here[single], kind="stable")][: max(0, wanted)]
+    left_out[single] = 0
+    left_out[np.flatnonzero(novel)[-1]] += single.shape[0]
     return left_out
 
 

@@ -8,7 +8,6 @@ large ones. Missing values are no part of either: ``checks.data_quality`` judges
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from driftgauge.config import DecisionSettings, FeatureSettings
 
 
+_SMALLEST_P = 1e-300
 # Rows a coarse cell must expect for its emptiness to be part of the effect.
 _EXPECTED = 5.0
 
@@ -125,6 +125,10 @@ def judge_features(
 ) -> tuple[FeatureVerdict, ...]:
     """Compare two profiles column by column.
 
+    Numeric and discrete columns are tested for order (Anderson-Darling) and for cells
+    (chi-squared), all others for cells. A verdict names the test with the stronger evidence, and
+    its ``p_value`` already pays for both (see ``significance.combine``).
+
     Returns
     -------
     tuple of FeatureVerdict
@@ -189,9 +193,9 @@ def _effect(comparison: Comparison, groups: NDArray[np.intp]) -> tuple[float, fl
     there, here = merge(comparison.left_out, groups), merge(comparison.window, groups)
     ratio = comparison.window_rows / comparison.baseline_rows
     # Where no row is and hardly any was to be expected, half a count would be a difference made up.
-    used = (here > 0) | (there * ratio >= _EXPECTED)
+    used = (here > 0) | (there * ratio >= _EXPECTED) | (there == there.max())
     there, here = there[used], here[used]
-    distance = psi(there, here) if there.any() else math.inf
+    distance = psi(there, here)
     bias = psi_bias(there.shape[0], comparison.baseline_rows, comparison.window_rows)
     return distance, distance - bias
 
@@ -256,18 +260,19 @@ def _missing_share(window: FeatureProfile) -> float:
 def _explain(
     evidence: _Evidence, adjusted: float, columns: int, alpha: float, min_effect: float
 ) -> str:
-    corrected = f"p = {adjusted:.2g} after correction for {columns:,} columns, limit {alpha:g}"
-    if columns == 1:
-        corrected = f"p = {adjusted:.2g}, limit {alpha:g}"
+    corrected = f"p {f'= {adjusted:.2g}' if adjusted >= _SMALLEST_P else '< 1e-300'}"
+    if columns > 1:
+        corrected += f" after correction for {columns:,} columns"
+    corrected += f", limit {alpha:g}"
     if adjusted > alpha:
         return f"No significant difference from the baseline: {corrected}."
     if evidence.effect <= min_effect:
         return (
             f"The difference is significant ({corrected}) but too small for an alarm: the effect "
-            f"is {evidence.effect:.3f}, the limit {min_effect:g}."
+            f"is {evidence.effect:.3g}, the limit {min_effect:g}."
         )
     return (
-        f"The distribution moved: PSI is {evidence.distance:.3f}, {evidence.effect:.3f} more than "
+        f"The distribution moved: PSI is {evidence.distance:.3g}, {evidence.effect:.3g} more than "
         f"sampling alone gives (limit {min_effect:g}), and the difference is significant "
         f"({corrected})."
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -16,6 +16,8 @@ from driftgauge.errors import StoreError
 from driftgauge.profile.spec import Kind, Role
 
 Outcome = Literal["ok", "drift", "insufficient_data"]
+# Model Monitor's check type of a drifted column.
+BASELINE_DRIFT: Final = "baseline_drift_check"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +113,11 @@ class WindowVerdict:
     def _drifted(self, role: Role) -> tuple[FeatureVerdict, ...]:
         drifted = [f for f in self.features if f.role == role and f.verdict == "drift"]
         return tuple(sorted(drifted, key=lambda f: -(f.effect or 0.0)))
+
+    @property
+    def quality_violations(self) -> tuple[Violation, ...]:
+        """The failed checks that are about data quality, not about drift."""
+        return tuple(v for v in self.violations if v.constraint_check_type != BASELINE_DRIFT)
 
     @property
     def rejected_total(self) -> int:

@@ -33,6 +33,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Values in one piece of work: its arrays stay in the processor's cache, and a numpy call costs
 # little beside it.
 _VALUES_AT_ONCE = 1 << 15
+_ROWS_AT_ONCE = 1 << 13
 # The square of a larger offset from the center might overflow: such values take the slow way.
 _HUGE = 2.0**500
 
@@ -181,7 +182,7 @@ class _Count:
             return
         index = np.array([c.feature for c in lookup.columns])
         centers = np.array([c.center for c in lookup.columns])
-        step = max(1024, _VALUES_AT_ONCE // len(names))
+        step = min(_ROWS_AT_ONCE, _VALUES_AT_ONCE // len(names))
         for start in range(0, rows, step):
             stop = min(rows, start + step)
             values = np.empty((len(names), stop - start))

@@ -60,7 +60,8 @@ def quantile_edges(ordered: NDArray[np.float64], cells: int = QUANTILE_CELLS) ->
     picked = ordered[np.arange(cells) * n // cells]
     edges, repeats = np.unique(picked, return_counts=True)
     after = np.searchsorted(ordered, edges[repeats > 1], side="right")
-    top = np.nextafter(ordered[-1], np.inf)
+    with np.errstate(over="ignore"):
+        top = np.nextafter(ordered[-1], np.inf)
     found = np.concatenate([edges, ordered[after[after < n]], [top] if np.isfinite(top) else []])
     return tuple(np.unique(found).tolist())
 

@@ -57,8 +57,8 @@ _WORDS_DECODER = msgspec.msgpack.Decoder(_Words)
 def encode_profile(profile: Profile) -> bytes:
     """Write a profile. Equal profiles give equal bytes.
 
-    A profile of 100 numeric columns of 256 cells takes about 20 kB at 1,000 rows and 40 kB at
-    1,000,000 rows.
+    A profile of 100 numeric columns of 256 cells takes 17 kB at 1,000 rows and 36 kB at 1,000,000
+    rows; of 80 such columns and 20 with 20 categories, 14 kB and 30 kB.
     """
     layout = layout_of(profile.spec)
     scope = [

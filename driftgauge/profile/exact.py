@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 # 2**-UNIT_BITS is the smallest positive float64; every finite float64 is a multiple of it.
 UNIT_BITS = 1074
 _MANTISSA_BITS = 53
-_LOWEST_EXPONENT = -1021
+# Numbers from here to twice as much are a whole number of the unit apart, as subnormal ones are.
+_LOWEST_EXPONENT = -1022
 
 
 def to_units(value: float) -> int:

@@ -13,7 +13,7 @@ from driftgauge.profile.lookup import (
     CellLookup,
     GridLookup,
     SortedLookup,
-    fits_grid,
+    grid_rounds,
 )
 from driftgauge.profile.spec import FeatureSpec, ProfileSpec
 
@@ -32,7 +32,8 @@ def cell_edges(feature: FeatureSpec) -> NDArray[np.float64]:
         return edges
     pairs = np.empty(2 * edges.shape[0])
     pairs[0::2] = edges
-    pairs[1::2] = np.nextafter(edges, np.inf)
+    with np.errstate(over="ignore"):
+        pairs[1::2] = np.nextafter(edges, np.inf)
     return pairs
 
 
@@ -92,12 +93,15 @@ class ProfileLayout:
                 center=feature.center,
                 start=self.starts[i],
             )
-            if fits_grid(column):
-                regular.append(column)
-            else:
+            rounds = grid_rounds(column)
+            if rounds is None:
                 lookups.append(SortedLookup(column))
-        for at in range(0, len(regular), _COLUMNS_AT_ONCE):
-            lookups.append(GridLookup(regular[at : at + _COLUMNS_AT_ONCE]))
+            else:
+                regular.append((rounds, i, column))
+        # Columns that need equally many comparisons go together.
+        alike = [column for _, _, column in sorted(regular, key=lambda item: item[:2])]
+        for at in range(0, len(alike), _COLUMNS_AT_ONCE):
+            lookups.append(GridLookup(alike[at : at + _COLUMNS_AT_ONCE]))
         return tuple(lookups)
 
 

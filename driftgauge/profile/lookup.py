@@ -82,24 +82,32 @@ class SortedLookup:
 
 
 class GridLookup:
-    """Counts several columns at once through grids, see ``fits_grid``."""
+    """Counts several columns at once through grids; ``grid_rounds`` tells for which it pays.
+
+    Attributes
+    ----------
+    rounds : int
+        Largest number of edges in one slot of the grid: how often values are compared.
+    """
 
     def __init__(self, columns: Sequence[CellEdges]) -> None:
         self.columns = tuple(columns)
         self._base = np.arange(len(columns), dtype=np.float64)[:, None] * _SLOTS
-        scales = [_grid_scale(column) for column in columns]
-        self._slope = np.array([slope for slope, _ in scales])[:, None]
-        self._shift = np.array([shift for _, shift in scales])[:, None] + self._base
+        scales = [_best_scale(column) for column in columns]
+        if any(scale is None for scale in scales):
+            raise ValueError("a column does not fit a grid: see grid_rounds")
+        self._slope = np.array([scale.slope for scale in scales if scale])[:, None]
+        self._shift = np.array([scale.shift for scale in scales if scale])[:, None] + self._base
         self._first = np.empty(len(columns) * _SLOTS, dtype=np.intp)
         uppers = []
         where = []
-        self._rounds = 0
+        self.rounds = 0
         local = 0
         for i, column in enumerate(columns):
             cells = column.edges.shape[0] + 1
             slots = self._edge_slots(i, column)
             if cells > 1:
-                self._rounds = max(self._rounds, int(np.bincount(slots).max()))
+                self.rounds = max(self.rounds, int(np.bincount(slots).max()))
             # An edge in a lower slot than a value's is not above that value; one in the same
             # slot may be, and `count` compares with those.
             first = np.searchsorted(slots, np.arange(_SLOTS), side="left") + local
@@ -115,12 +123,13 @@ class GridLookup:
     ) -> None:
         """Add values to the flat counts, see ``CellLookup``."""
         cell = self._first.take(self._slots(offsets), mode="clip")
-        for _ in range(self._rounds):
+        for _ in range(self.rounds):
             cell += values >= self._upper.take(cell, mode="clip")
         counts[self._where] += np.bincount(cell.ravel(), minlength=self._where.shape[0])
 
     def _slots(self, offsets: NDArray[np.float64]) -> NDArray[np.intp]:
-        position = offsets * self._slope
+        with np.errstate(over="ignore"):
+            position = offsets * self._slope
         position += self._shift
         np.maximum(position, self._base, out=position)
         np.minimum(position, self._base + (_SLOTS - 1), out=position)
@@ -129,25 +138,45 @@ class GridLookup:
 
     def _edge_slots(self, i: int, column: CellEdges) -> NDArray[np.intp]:
         offsets = np.zeros((len(self.columns), column.edges.shape[0]))
-        offsets[i] = column.edges - column.center
+        with np.errstate(over="ignore"):
+            offsets[i] = column.edges - column.center
         slots: NDArray[np.intp] = self._slots(offsets)[i] - i * _SLOTS
         return slots
 
 
-def fits_grid(column: CellEdges) -> bool:
-    """Whether a grid separates the column's edges well enough to be faster than sorting."""
-    slope, shift = _grid_scale(column)
+@dataclass(frozen=True, kw_only=True)
+class _Scale:
+    """Takes offsets to slots of the grid: offset * slope + shift, cut to the grid's ends."""
+
+    slope: float
+    shift: float
+    rounds: int
+
+
+def grid_rounds(column: CellEdges) -> int | None:
+    """Return how many comparisons a grid needs for the column; None: sorting is faster."""
+    scale = _best_scale(column)
+    return None if scale is None or scale.rounds > _MOST_ROUNDS else scale.rounds
+
+
+def _best_scale(column: CellEdges) -> _Scale | None:
+    """Choose how far the grid reaches: the long tails of a column may share its last slots."""
+    n = column.edges.shape[0]
+    if n == 0:
+        return _Scale(slope=1.0, shift=0.0, rounds=0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        offsets = column.edges - column.center
+    trims = range(min(_MOST_ROUNDS, (n + 1) // 2))
+    scales = [_scale(offsets, float(offsets[t]), float(offsets[n - 1 - t])) for t in trims]
+    return min((s for s in scales if s is not None), key=lambda s: s.rounds, default=None)
+
+
+def _scale(offsets: NDArray[np.float64], low: float, high: float) -> _Scale | None:
+    width = high - low
+    slope = (_SLOTS - 1) / width if width > 0 else 1.0
+    shift = -low * slope
     if not (0 < slope < np.inf and np.isfinite(shift)):
-        return False
-    return GridLookup([column])._rounds <= _MOST_ROUNDS
-
-
-def _grid_scale(column: CellEdges) -> tuple[float, float]:
-    """Slope and shift that take the column's edges to the slots of the grid."""
-    if column.edges.shape[0] == 0:
-        return 1.0, 0.0
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        low = column.edges[0] - np.float64(column.center)
-        width = column.edges[-1] - np.float64(column.center) - low
-        slope = (_SLOTS - 1) / width if width > 0 else np.float64(1.0)
-        return float(slope), float(-low * slope)
+        return None
+    with np.errstate(over="ignore"):
+        slots = np.clip(offsets * slope + shift, 0, _SLOTS - 1).astype(np.intp)
+    return _Scale(slope=slope, shift=shift, rounds=int(np.bincount(slots).max()))

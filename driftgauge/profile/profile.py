@@ -2,7 +2,8 @@
 
 ``profile(A) + profile(B) == profile(A + B)`` holds to the last bit, in any order and grouping:
 counts are integers, sums are exact (``driftgauge.profile.exact``), extremes are extremes, and
-samples of unseen words merge without loss (``driftgauge.profile.words``).
+samples of unseen words merge without loss (``driftgauge.profile.words``). One count is about the
+batches rather than the rows: ``absent``, the rows whose batch has no such column.
 """
 
 from __future__ import annotations
@@ -105,18 +106,19 @@ class FeatureProfile:
     @property
     def mean(self) -> float | None:
         """Correctly rounded mean of the finite numbers; None if there is none."""
-        if self.minimum is None:
+        n = int(self.counts.sum())
+        if self.minimum is None or n == 0:
             return None
-        return ratio_to_float(self.sum_units, int(self.counts.sum()) << UNIT_BITS)
+        return ratio_to_float(self.sum_units, n << UNIT_BITS)
 
     @property
     def std_dev(self) -> float | None:
         """Population standard deviation of the finite numbers; None if there is none."""
-        if self.minimum is None:
+        n = int(self.counts.sum())
+        if self.minimum is None or n == 0:
             return None
         if self.minimum == self.maximum:
             return 0.0
-        n = int(self.counts.sum())
         mean = Fraction(self.sum_units, n << UNIT_BITS)
         squares = Fraction(self.square_units, n << UNIT_BITS)
         variance = squares - (mean - Fraction(self.spec.center)) ** 2

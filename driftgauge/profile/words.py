@@ -9,8 +9,8 @@ elements in a data stream", RANDOM 2002 (k minimum values).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from hashlib import blake2b
+from heapq import nsmallest
 
 import numpy as np
 
@@ -84,19 +84,15 @@ def count_words(column: Column) -> dict[str, int]:
     return total
 
 
-@lru_cache(maxsize=1 << 16)
-def word_hash(word: str) -> int:
+def _digest(word: str) -> bytes:
     """Return a hash of 64 bits that is the same in every process."""
-    return int.from_bytes(blake2b(word.encode("utf-8"), digest_size=8).digest(), "big")
-
-
-def _order(word: str) -> tuple[int, str]:
-    return word_hash(word), word
+    return blake2b(word.encode("utf-8"), digest_size=8).digest()
 
 
 def smallest(counts: Mapping[str, int]) -> dict[str, int]:
     """Return the sample of a set of counted words: those with the smallest hashes, in order."""
-    return {word: counts[word] for word in sorted(counts, key=_order)[:SAMPLE_SIZE]}
+    found = nsmallest(SAMPLE_SIZE, ((_digest(word), word) for word in counts))
+    return {word: counts[word] for _, word in found}
 
 
 def merge_samples(samples: Iterable[Mapping[str, int]]) -> dict[str, int]:
@@ -129,5 +125,5 @@ def estimate_distinct(sample: Mapping[str, int]) -> int:
     """
     if len(sample) < SAMPLE_SIZE:
         return len(sample)
-    largest = max(word_hash(word) for word in sample)
+    largest = int.from_bytes(max(map(_digest, sample)), "big")
     return max(SAMPLE_SIZE, round((SAMPLE_SIZE - 1) * _HASH_SPAN / (largest + 1)))

@@ -150,8 +150,7 @@ class Alert:
             blocks.append(_slack_section("\n".join(lines)))
         if self.links:
             blocks.append(_slack_section("\n".join(_slack_link(link) for link in self.links)))
-        if self.steps:
-            blocks.append(_slack_section("\n".join(escape_slack(step) for step in self.steps)))
+        blocks += [_slack_section(escape_slack(step)) for step in self.steps]
         # `text` is what notifications and screen readers get.
         return {"text": escape_slack(self.headline), "blocks": blocks[:_SLACK_BLOCKS]}
 

@@ -27,6 +27,16 @@ class _Line:
     drifts_now: bool
 
 
+def parts_of(verdict: WindowVerdict, history: Sequence[WindowVerdict]) -> list[WindowVerdict]:
+    """Return the windows that lie inside the reported one, if they are several."""
+    parts = [
+        window
+        for window in history
+        if window.window_start < verdict.window_end and window.window_end > verdict.window_start
+    ]
+    return parts if len(parts) > 1 else []
+
+
 def windows_to_draw(
     verdict: WindowVerdict, history: Sequence[WindowVerdict]
 ) -> list[WindowVerdict]:
@@ -36,10 +46,9 @@ def windows_to_draw(
     drawn and the whole is not.
     """
     at = {w.window_start: w for w in history if w.window_start != verdict.window_start}
-    parts = [w for w in history if verdict.window_start <= w.window_start < verdict.window_end]
-    if len(parts) > 1:
-        at |= {w.window_start: w for w in parts}
-    else:
+    parts = parts_of(verdict, history)
+    at |= {part.window_start: part for part in parts}
+    if not parts:
         at[verdict.window_start] = verdict
     return [at[start] for start in sorted(at)]
 

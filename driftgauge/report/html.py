@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 
 from driftgauge.drift.verdict import FeatureVerdict, WindowVerdict
 from driftgauge.report.bars import bars_of
-from driftgauge.report.history import history_chart, windows_to_draw
+from driftgauge.report.history import history_chart, parts_of, windows_to_draw
 from driftgauge.report.markup import escape, shorten
 from driftgauge.report.style import STYLE
 from driftgauge.report.summary import (
     STATE_WORDS,
     TEST_WORDS,
-    quality_violations,
     summarize,
     worst_first,
 )
@@ -44,7 +43,8 @@ if TYPE_CHECKING:
 
 _IN_FRONT = 40  # rows of the table before the charts; the rest follows at the end
 _CHARTS_OF_DRIFTED = 12
-_CHARTS_AT_LEAST = 4
+_CHARTS_BESIDE_DRIFT = 2
+_CHARTS_WITHOUT_DRIFT = 4
 _VERDICT_WORDS = {"drift": "drift", "ok": "no drift", "insufficient_data": "insufficient data"}
 _BADGES = {"drift": "drift", "ok": "ok", "insufficient_data": "insufficient"}
 _DEFAULT_MIN_EFFECT = 0.02
@@ -106,12 +106,13 @@ def render_report(
             f"<style>{STYLE}</style></head><body>",
             _header(verdict, baseline),
             "<main>",
-            _opening(verdict),
+            _opening(verdict, history),
             _table_section(page, front, rest=len(rest)),
-            _details_section(page, features),
+            _drifted_section(page, features),
             _history_section(verdict, history, min_effect),
             _violations_section(verdict),
             _rejected_section(verdict),
+            _calm_section(page, features),
             _rest_section(page, rest),
             "</main>",
             _footer(verdict, generated_at, min_effect),
@@ -150,10 +151,19 @@ def _header(verdict: WindowVerdict, baseline: Baseline) -> str:
     )
 
 
-def _opening(verdict: WindowVerdict) -> str:
+def _opening(verdict: WindowVerdict, history: Sequence[WindowVerdict]) -> str:
     summary = summarize(verdict)
-    advice = "".join(f"<li>{escape(line)}</li>" for line in summary.advice)
-    checks = len(quality_violations(verdict))
+    lines = list(summary.advice)
+    parts = parts_of(verdict, history)
+    alarmed = sum(part.alarm for part in parts)
+    if alarmed and not verdict.alarm:
+        lines.insert(
+            0,
+            f"{count(alarmed)} of the {plural(len(parts), 'shorter window')} within this one "
+            "would have alarmed on their own: see drift over time.",
+        )
+    advice = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    checks = len(verdict.quality_violations)
     drifted = sum(f.verdict == "drift" for f in verdict.features)
     judged = sum(f.verdict != "insufficient_data" for f in verdict.features)
     unjudged = len(verdict.features) - judged
@@ -244,52 +254,83 @@ def _feature_row(page: _Page, feature: FeatureVerdict) -> str:
     )
 
 
-def _details_section(page: _Page, features: list[FeatureVerdict]) -> str:
-    drifted = [f for f in features if f.verdict == "drift"]
-    chosen = drifted[:_CHARTS_OF_DRIFTED]
-    if len(chosen) < _CHARTS_AT_LEAST:
-        others = [f for f in features if f.verdict == "ok"]
-        chosen += others[: _CHARTS_AT_LEAST - len(chosen)]
-    cards = [
-        _card(page, feature, key=f"f{index}")
-        for index, feature in enumerate(chosen)
-        if page.columns(feature.name)
-    ]
-    if not cards:
+def _drifted_section(page: _Page, features: list[FeatureVerdict]) -> str:
+    drifted = [f for f in features if f.verdict == "drift" and page.columns(f.name)]
+    if not drifted:
         return ""
-    note = f"The {plural(len(cards), 'feature')} that moved furthest."
-    if len(drifted) > len(chosen):
-        note = f"The {len(chosen)} furthest of {plural(len(drifted), 'drifted feature')}."
-    return f'<h2>What moved</h2><p class="note">{note}</p>{"".join(cards)}'
+    shown = drifted[:_CHARTS_OF_DRIFTED]
+    note = f"{plural(len(drifted), 'drifted feature')}, furthest first."
+    if len(shown) < len(drifted):
+        note = f"The {len(shown)} furthest of {plural(len(drifted), 'drifted feature')}."
+    cards = "".join(_card(page, feature, key=f"f{i}") for i, feature in enumerate(shown))
+    return f'<h2>What moved</h2><p class="note">{note}</p>{cards}'
 
 
-def _card(page: _Page, feature: FeatureVerdict, *, key: str) -> str:
-    columns = page.columns(feature.name)
-    if columns is None:
+def _calm_section(page: _Page, features: list[FeatureVerdict]) -> str:
+    calm = [f for f in features if f.verdict == "ok" and page.columns(f.name)]
+    if not calm:
         return ""
-    old, new = columns
+    few = any(f.verdict == "drift" for f in features)
+    shown = calm[: _CHARTS_BESIDE_DRIFT if few else _CHARTS_WITHOUT_DRIFT]
+    cards = "".join(_small_card(page, feature, key=f"g{i}") for i, feature in enumerate(shown))
+    return (
+        '<h2>Not drifted</h2><p class="note">The largest effects among the features that did not '
+        f'drift.</p><div class="pairs">{cards}</div>'
+    )
+
+
+def _chart(old: FeatureProfile, new: FeatureProfile, *, key: str) -> str:
+    """Draw a column, with a caption that says how to read it."""
     bars = bars_of(old, new, fine=True)
-    title = f"{feature.name}: baseline and window"
+    title = f"{new.spec.name}: baseline and window"
     if not bars or not new.counted:
-        chart, caption = "", "No value of this window can be drawn."
-    elif new.spec.kind == "numeric":
+        return '<p class="caption">No value of this window can be drawn.</p>'
+    if new.spec.kind == "numeric":
         chart = interval_chart(bars, key=key, title=title)
         caption = (
-            "Share of values per bar. The area of a bar is its share: a wider bar is drawn lower. "
-            "Bars at the ends hold everything beyond."
+            "Share of values per bar; the area of a bar is its share, so a wider bar is drawn "
+            "lower. The bars at the ends hold everything beyond."
         )
     elif new.spec.kind == "discrete":
         chart = value_chart(bars, key=key, title=title)
         caption = "Share of values."
     else:
         chart = category_chart(bars, key=key, title=title)
-        caption = "Share of values, the furthest moved on top."
+        caption = "Share of values, furthest moved first."
+    return f'{_LEGEND}{chart}<p class="caption">{caption}</p>'
+
+
+def _card_header(feature: FeatureVerdict) -> str:
     return (
-        f'<article class="card"><header><h3><bdi>{escape(shorten(feature.name, 120))}</bdi></h3>'
-        f'{_badge(feature)}<span class="kind">{feature.role}, {feature.kind}</span></header>'
-        f'<div class="split"><div>{_LEGEND}{chart}<p class="caption">{caption}</p></div>'
-        f"<div>{_facts(page, feature, old, new)}{_moved(feature)}</div></div>"
-        f'<p class="reason">{escape(feature.reason)}</p></article>'
+        f"<header><h3><bdi>{escape(shorten(feature.name, 120))}</bdi></h3>{_badge(feature)}"
+        f'<span class="kind">{feature.role}, {feature.kind}</span></header>'
+    )
+
+
+def _card(page: _Page, feature: FeatureVerdict, *, key: str) -> str:
+    """Draw a drifted feature with all that is known about it."""
+    columns = page.columns(feature.name)
+    if columns is None:
+        return ""
+    old, new = columns
+    return (
+        f'<article class="card">{_card_header(feature)}'
+        f'<p class="reason">{escape(feature.reason)}</p>'
+        f'<div class="split"><div>{_chart(old, new, key=key)}</div>'
+        f"<div>{_facts(page, feature, old, new)}{_moved(feature)}</div></div></article>"
+    )
+
+
+def _small_card(page: _Page, feature: FeatureVerdict, *, key: str) -> str:
+    """Draw a feature that did not drift."""
+    columns = page.columns(feature.name)
+    if columns is None:
+        return ""
+    return (
+        f'<article class="card">{_card_header(feature)}<p class="reason">Effect '
+        f'<span class="strong">{distance(feature.effect)}</span>, PSI '
+        f"{distance(feature.distance)}, corrected p {escape(p_value(feature.adjusted_p_value))}</p>"
+        f"{_chart(*columns, key=key)}</article>"
     )
 
 

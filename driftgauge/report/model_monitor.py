@@ -51,12 +51,10 @@ def encode_statistics(
             features.append(_numerical(feature, known))
         else:
             features.append(_string(feature))
-    document = {
-        "version": 0.0,
-        "dataset": {"item_count": profile.rows},
-        "features": features,
-    }
-    return _json(document)
+    # A line for each column: indented, a sketch would take a line for every value.
+    lines = ",\n".join(json.dumps(feature, allow_nan=False) for feature in features)
+    head = f'{{"version": 0.0, "dataset": {{"item_count": {profile.rows}}}, "features": ['
+    return f"{head}\n{lines}\n]}}\n".encode("ascii")
 
 
 def encode_violations(violations: tuple[Violation, ...]) -> bytes:
@@ -75,7 +73,7 @@ def encode_violations(violations: tuple[Violation, ...]) -> bytes:
         }
         for violation in violations
     ]
-    return _json({"violations": listed})
+    return (json.dumps({"violations": listed}, indent=2) + "\n").encode("ascii")
 
 
 def sketch_values(values: NDArray[np.float64]) -> list[NDArray[np.float64]]:
@@ -158,12 +156,7 @@ def _numerical(feature: FeatureProfile, values: NDArray[np.float64] | None) -> d
 def _distribution(
     feature: FeatureProfile, values: NDArray[np.float64] | None, low: float, high: float
 ) -> dict[str, Any]:
-    # Halved before they are subtracted: the width of the widest column exceeds a float64.
-    width = high / 2 - low / 2
-    edges = [
-        low + (high - low) * i / _BUCKETS if width < 2.0**1022 else low + width / _BUCKETS * i * 2
-        for i in range(_BUCKETS + 1)
-    ]
+    edges = _bucket_edges(low, high)
     if values is None:
         support = _Support(feature, low, high)
         below = [support.below(edge) for edge in edges[1:-1]]
@@ -185,6 +178,13 @@ def _distribution(
             "data": levels,
         },
     }
+
+
+def _bucket_edges(low: float, high: float) -> list[float]:
+    if (high / _BUCKETS - low / _BUCKETS) * _BUCKETS**2 < math.inf:
+        return [low + (high - low) * i / _BUCKETS for i in range(_BUCKETS + 1)]
+    # The way real files are computed would overflow.
+    return [low * ((_BUCKETS - i) / _BUCKETS) + high * (i / _BUCKETS) for i in range(_BUCKETS + 1)]
 
 
 class _Support:
@@ -210,9 +210,11 @@ class _Support:
     def below(self, value: float) -> float:
         """Return how many values are below a value."""
         bound = math.ceil(value) if self.integral else value
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            share = (bound - self.lower) / (self.upper - self.lower)
-        share = np.where(self.upper > self.lower, share, self.lower < bound)
+        # Half of each, so that no difference of the largest numbers overflows.
+        lower, half_width = self.lower / 2, self.upper / 2 - self.lower / 2
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = (bound / 2 - lower) / half_width
+        share = np.where(half_width > 0, share, self.lower < bound)
         return float((np.clip(share, 0.0, 1.0) * self.counts).sum())
 
     def sketch(self) -> list[list[float]]:
@@ -252,7 +254,3 @@ def _number(value: float | None) -> float | str | None:
     if value is None or math.isfinite(value):
         return value
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-
-
-def _json(document: dict[str, Any]) -> bytes:
-    return (json.dumps(document, indent=2, allow_nan=False) + "\n").encode("ascii")

@@ -89,7 +89,10 @@ h3 { margin: 0; font-size: 16px; font-weight: 650; }
 .facts dt { color: var(--muted); }
 .facts dd { margin: 0; text-align: right; }
 .sub { margin: 16px 0 2px; font-size: 13px; font-weight: 600; color: var(--muted); }
-.reason { margin: 14px 0 0; color: var(--muted); font-size: 13.5px; line-height: 1.45; }
+.pairs { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 16px; }
+.pairs .card { margin: 0; padding: 16px 18px; }
+.pairs .legend { margin-top: 10px; }
+.reason { margin: 6px 0 0; color: var(--muted); font-size: 13.5px; line-height: 1.45; }
 .scroll { overflow-x: auto; margin: 0 -28px; padding: 0 28px; }
 table { width: 100%; border-collapse: collapse; font-size: 14px; }
 th { text-align: left; font-weight: 600; }
@@ -165,8 +168,8 @@ footer dd { margin: 0; max-width: 88ch; }
   .tiles { grid-template-columns: repeat(2, 1fr); }
   .tiles > div { border-left: 0; border-bottom: 1px solid var(--line); }
   .tiles > div:nth-child(even) { border-left: 1px solid var(--line); }
-  .tiles > div:last-child { border-bottom: 0; }
-  .split { grid-template-columns: minmax(0, 1fr); }
+  .tiles > div:last-child { border-bottom: 0; grid-column: 1 / -1; }
+  .split, .pairs { grid-template-columns: minmax(0, 1fr); }
   .card { padding: 16px; }
   .scroll { margin: 0 -18px; padding: 0 18px; }
   .scroll > table { min-width: 900px; }
@@ -186,7 +189,7 @@ footer dd { margin: 0; max-width: 88ch; }
   .tiles { margin-top: 16pt; }
   .tiles > div { padding: 8pt 10pt; }
   .tiles dd { font-size: 16pt; }
-  .card, .tiles, tr, figure { break-inside: avoid; }
+  .card, .tiles, tr, .history, footer > div { break-inside: avoid; }
   .card { padding: 12pt 14pt; }
   .split { gap: 8pt 20pt; }
   .scroll { overflow: visible; margin: 0; padding: 0; }

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from driftgauge.checks.data_quality import BASELINE_DRIFT
-from driftgauge.drift.verdict import CellShift, FeatureVerdict, Violation, WindowVerdict
+from driftgauge.drift.verdict import CellShift, FeatureVerdict, WindowVerdict
 from driftgauge.report.markup import shorten
 from driftgauge.report.wording import distance, p_value, plural, share
 
@@ -65,11 +64,6 @@ def state_of(verdict: WindowVerdict) -> State:
     return "insufficient" if verdict.insufficient else "ok"
 
 
-def quality_violations(verdict: WindowVerdict) -> list[Violation]:
-    """Return the failed data-quality checks: the violations that are not about drift."""
-    return [v for v in verdict.violations if v.constraint_check_type != BASELINE_DRIFT]
-
-
 def moved_text(cells: tuple[CellShift, ...], *, limit: int = 2) -> str:
     """Say which shares moved from where to where."""
     return ", ".join(
@@ -106,8 +100,8 @@ def _drift_headline(verdict: WindowVerdict) -> str:
         f"corrected p {_p_phrase(worst.adjusted_p_value)}"
     )
     if len(drifted) == 1:
-        kind = "The prediction " if worst.role == "output" else ""
-        text = f"{kind}{_names(drifted)} drifted ({evidence})"
+        kind = "prediction" if worst.role == "output" else "feature"
+        text = f"The {kind} {_names(drifted)} drifted ({evidence})"
     else:
         judged = sum(f.verdict != "insufficient_data" for f in verdict.features)
         text = (
@@ -169,7 +163,7 @@ def _advice(verdict: WindowVerdict, state: State) -> list[str]:
             "The predictions did not drift, so the model may not depend much on what moved; "
             "labels would settle it."
         )
-    checks = quality_violations(verdict)
+    checks = verdict.quality_violations
     if checks:
         advice.append(
             f"{plural(len(checks), 'data-quality check')} failed; such failures usually point at "

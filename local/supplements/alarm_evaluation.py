@@ -7,11 +7,11 @@ ministack evaluates an alarm only when data arrives, over all dimensions of the 
 and without M out of N or missing data. Here one thread evaluates every alarm once a second, and
 at once when a metric arrives.
 
-Known differences from AWS: AWS evaluates a high-resolution alarm every 10 seconds and any other
-once a minute; AWS decides by itself how many periods beyond N it looks back, here it is two; an
-open period counts as soon as it holds data if the alarm looks for high values, and only when it
-has ended if the alarm looks for low ones. Anomaly detection bands have no model here: such an
-alarm stays in INSUFFICIENT_DATA.
+Periods of a minute and more slide: the last one ends now. Known differences from AWS: AWS
+evaluates a high-resolution alarm every 10 seconds and any other once a minute; AWS decides by
+itself how many periods beyond N it looks back, here it is two; a period under a minute counts
+before its end if the alarm looks for high values, so that an alarm need not wait for it. Anomaly
+detection bands have no model here: such an alarm stays in INSUFFICIENT_DATA.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ _logger = logging.getLogger("alarm-evaluation")
 _TICK_SECONDS = 1.0
 _GATHER_SECONDS = 0.02
 _LOOK_BACK_PERIODS = 2
+_SLIDING_SECONDS = 60
 _due = threading.Event()
 
 Alarm = dict[str, Any]
@@ -112,10 +113,9 @@ def decide(alarm: Mapping[str, Any], *, now: float) -> Decision | None:
     needed = int(alarm.get("EvaluationPeriods") or 1)
     ends = _period_ends(period, needed + _LOOK_BACK_PERIODS + 1, now)
     values = _values(alarm, ends, period)
-    if _looks_for_low_values(alarm) or values[-1] is None:
-        values, ends = values[:-1], ends[:-1]  # the open period: not to be judged yet
-    else:
-        values, ends = values[1:], ends[1:]
+    open_end = period < _SLIDING_SECONDS and (values[-1] is None or _looks_for_low_values(alarm))
+    judged = slice(0, -1) if open_end else slice(1, None)
+    values, ends = values[judged], ends[judged]
     threshold = float(alarm.get("Threshold") or 0.0)
     state = judge(
         [None if value is None else breaches(value, threshold) for value in values],
@@ -143,9 +143,12 @@ def _looks_for_low_values(alarm: Mapping[str, Any]) -> bool:
 
 
 def _period_ends(period: int, count: int, now: float) -> list[int]:
-    """Return the ends of the last ``count`` periods, oldest first; the last one is still open."""
-    open_end = (int(now) // period + 1) * period
-    return [open_end - period * age for age in range(count - 1, -1, -1)]
+    """Return the ends of the last ``count`` periods, oldest first.
+
+    A period under a minute starts at a multiple of itself, so the last one is still open.
+    """
+    last = int(now) + 1 if period >= _SLIDING_SECONDS else (int(now) // period + 1) * period
+    return [last - period * age for age in range(count - 1, -1, -1)]
 
 
 def _values(alarm: Mapping[str, Any], ends: Sequence[int], period: int) -> Series:
@@ -252,17 +255,17 @@ def _decision(
     recent = [value for _, value in seen]
     data = {
         "version": "1.0",
-        "queryDate": _time(now),
+        "queryDate": event_time(now),
         "statistic": alarm.get("ExtendedStatistic") or alarm.get("Statistic"),
         "period": period,
         "recentDatapoints": recent,
         "threshold": threshold,
         "evaluatedDatapoints": [
-            {"timestamp": _time(end - period), "value": value} for end, value in reversed(seen)
+            {"timestamp": event_time(end - period), "value": value} for end, value in reversed(seen)
         ],
     }
     if seen:
-        data["startDate"] = _time(seen[0][0] - period)
+        data["startDate"] = event_time(seen[0][0] - period)
     return Decision(state, _reason(alarm, state, seen, period), json.dumps(data))
 
 
@@ -288,6 +291,7 @@ def _shown(start: float, value: float) -> str:
     return f"{value} ({datetime.fromtimestamp(start, UTC):%d/%m/%y %H:%M:%S})"
 
 
-def _time(epoch: float) -> str:
+def event_time(epoch: float) -> str:
+    """Return a time as alarms write it: UTC, with milliseconds and ``+0000``."""
     moment = datetime.fromtimestamp(epoch, UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}+0000"

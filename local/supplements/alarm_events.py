@@ -17,7 +17,7 @@ from typing import Any
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import cloudwatch, eventbridge
 
-from local.supplements.alarm_evaluation import _time as event_time
+from local.supplements.alarm_evaluation import event_time
 
 _last_states: dict[tuple[str, str, str], dict[str, str]] = {}
 

@@ -22,7 +22,6 @@ _BINARY: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
-    ast.Pow: operator.pow,
 }
 _COMPARE: dict[type[ast.cmpop], Callable[[float, float], bool]] = {
     ast.Gt: operator.gt,
@@ -98,7 +97,7 @@ def _both(
         return None
     try:
         return float(function(left, right))
-    except (ZeroDivisionError, OverflowError):
+    except ZeroDivisionError:
         return None
 
 

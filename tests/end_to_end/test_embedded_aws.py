@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import pytest
 
-from local.aws import EmbeddedAws, EmbeddedAwsError
+from local.aws import EmbeddedAws
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.enable_socket]
 
-ROOT = Path(__file__).resolve().parents[2]
 Found = TypeVar("Found")
 
 MEASURE = """
@@ -39,8 +36,43 @@ def handler(event, context):
 """
 
 FAIL = """
+class ProbeError(Exception):
+    pass
 def handler(event, context):
-    raise RuntimeError("this function always fails")
+    raise ProbeError("this function\\nalways fails")
+"""
+
+# What the retraining uses of Step Functions: JSONata, substitutions, errors by name.
+MACHINE = """{
+  "QueryLanguage": "JSONata",
+  "StartAt": "Try",
+  "States": {
+    "Try": {
+      "Type": "Task",
+      "Resource": "arn:aws:states:::lambda:invoke",
+      "Arguments": {"FunctionName": "${Function}", "Payload": "{% $states.input %}"},
+      "Catch": [
+        {
+          "ErrorEquals": ["ProbeError"],
+          "Output": {"machine": "{% $states.context.StateMachine.Id %}"},
+          "Next": "Caught"
+        }
+      ],
+      "End": true
+    },
+    "Caught": {"Type": "Succeed"}
+  }
+}"""
+
+REFUSE = """
+def handler(event, context):
+    return {"batchItemFailures": [{"itemIdentifier": r["messageId"]} for r in event["Records"]]}
+"""
+
+IMPORT = """
+import numpy, portable
+def handler(event, context):
+    return {"numpy": numpy.__version__, "portable": portable.NAME}
 """
 
 
@@ -81,13 +113,21 @@ def alarm(name: str, metric: str, **properties: Any) -> dict[str, Any]:
     }
 
 
-def template(rule: str = "ALARM(probe-drift)") -> dict[str, Any]:
+def template(rule: str = "ALARM(probe-quiet)") -> dict[str, Any]:
     return {
         "Resources": {
             "Measure": function(MEASURE),
             "Fail": function(
                 FAIL, DeadLetterConfig={"TargetArn": {"Fn::GetAtt": ["Undelivered", "Arn"]}}
             ),
+            "Machine": {
+                "Type": "AWS::StepFunctions::StateMachine",
+                "Properties": {
+                    "RoleArn": "arn:aws:iam::123456789012:role/any",
+                    "DefinitionString": MACHINE,
+                    "DefinitionSubstitutions": {"Function": {"Fn::GetAtt": ["Fail", "Arn"]}},
+                },
+            },
             "Undelivered": {"Type": "AWS::SQS::Queue"},
             "FailOnce": {
                 "Type": "AWS::Lambda::EventInvokeConfig",
@@ -97,7 +137,46 @@ def template(rule: str = "ALARM(probe-drift)") -> dict[str, Any]:
                     "MaximumRetryAttempts": 0,
                 },
             },
+            "Refuse": function(REFUSE),
+            "Objects": {
+                "Type": "AWS::S3::Bucket",
+                "Properties": {
+                    "VersioningConfiguration": {"Status": "Enabled"},
+                    "NotificationConfiguration": {
+                        "EventBridgeConfiguration": {"EventBridgeEnabled": True}
+                    },
+                },
+            },
+            "Written": {
+                "Type": "AWS::Events::Rule",
+                "Properties": {
+                    "EventPattern": {"source": ["aws.s3"], "detail-type": ["Object Created"]},
+                    "Targets": [{"Id": "work", "Arn": {"Fn::GetAtt": ["Work", "Arn"]}}],
+                },
+            },
+            "Work": {
+                "Type": "AWS::SQS::Queue",
+                "Properties": {
+                    "VisibilityTimeout": 360,
+                    "DelaySeconds": 1,
+                    "RedrivePolicy": {
+                        "deadLetterTargetArn": {"Fn::GetAtt": ["DeadLetters", "Arn"]},
+                        "maxReceiveCount": 3,
+                    },
+                },
+            },
+            "DeadLetters": {"Type": "AWS::SQS::Queue"},
+            "WorkToRefuse": {
+                "Type": "AWS::Lambda::EventSourceMapping",
+                "Properties": {
+                    "EventSourceArn": {"Fn::GetAtt": ["Work", "Arn"]},
+                    "FunctionName": {"Ref": "Refuse"},
+                    "FunctionResponseTypes": ["ReportBatchItemFailures"],
+                    "ScalingConfig": {"MaximumConcurrency": 2},
+                },
+            },
             "Drift": alarm("probe-drift", "Drifted"),
+            "Quiet": alarm("probe-quiet", "Nothing"),
             "Silence": alarm("probe-silence", "Rows", TreatMissingData="breaching"),
             "Errors": {
                 "Type": "AWS::CloudWatch::Alarm",
@@ -127,7 +206,7 @@ def template(rule: str = "ALARM(probe-drift)") -> dict[str, Any]:
             "Health": {
                 "Type": "AWS::CloudWatch::CompositeAlarm",
                 "Properties": {"AlarmName": "probe", "AlarmRule": rule},
-                "DependsOn": ["Drift", "Silence", "Errors"],
+                "DependsOn": ["Quiet"],
             },
             "Heard": {"Type": "AWS::SQS::Queue"},
             "Changed": {
@@ -148,7 +227,10 @@ def template(rule: str = "ALARM(probe-drift)") -> dict[str, Any]:
                 },
             },
         },
-        "Outputs": {name: {"Value": {"Ref": name}} for name in ("Measure", "Heard", "Undelivered")},
+        "Outputs": {
+            name: {"Value": {"Ref": name}}
+            for name in ("Measure", "Heard", "Undelivered", "Objects", "DeadLetters", "Machine")
+        },
     }
 
 
@@ -161,6 +243,14 @@ def eventually(look: Callable[[], Found | None], *, seconds: float = 15) -> Foun
             return found
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.05)
+
+
+def archive(files: dict[str, str]) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as target:
+        for name, text in files.items():
+            target.writestr(name, text)
+    return content.getvalue()
 
 
 class Probe:
@@ -267,17 +357,17 @@ def test_every_dimension_set_and_value_of_an_embedded_metric_is_kept(probe: Prob
 
 
 def test_a_composite_alarm_of_a_template_follows_its_children(probe: Probe) -> None:
-    probe.set_state("probe-drift", "OK")
+    probe.set_state("probe-quiet", "OK")
     assert probe.state("probe") == "OK"
 
-    probe.set_state("probe-drift", "ALARM")
+    probe.set_state("probe-quiet", "ALARM")
 
     assert probe.state("probe") == "ALARM"
     detail = probe.heard("probe")["detail"]
-    assert detail["configuration"] == {"alarmRule": "ALARM(probe-drift)"}
+    assert detail["configuration"] == {"alarmRule": "ALARM(probe-quiet)"}
     assert detail["previousState"]["value"] == "OK"
     [child] = json.loads(detail["state"]["reasonData"])["triggeringAlarms"]
-    assert child["arn"].endswith(":alarm:probe-drift")
+    assert child["arn"].endswith(":alarm:probe-quiet")
 
 
 def test_missing_data_breaches_only_where_the_alarm_says_so(probe: Probe) -> None:
@@ -296,86 +386,83 @@ def test_an_alarm_on_metric_math_compares_the_expression(probe: Probe) -> None:
 def test_a_function_that_a_rule_cannot_invoke_leaves_the_event_in_its_dead_letter_queue(
     probe: Probe,
 ) -> None:
-    probe.set_state("probe-silence", "OK")
-    probe.set_state("probe-silence", "ALARM")
+    probe.set_state("probe-quiet", "OK")
+    probe.set_state("probe-quiet", "ALARM")
     left = eventually(lambda: probe.received("Undelivered"))
     assert left[0]["requestPayload"]["detail-type"] == "CloudWatch Alarm State Change"
+
+
+def test_a_message_that_is_always_refused_soon_reaches_the_dead_letter_queue(
+    probe: Probe,
+) -> None:
+    written = probe.aws.client("s3").put_object(
+        Bucket=probe.outputs["Objects"], Key="captures/poison.jsonl", Body=b"poison"
+    )
+    started = time.monotonic()
+
+    [event] = eventually(lambda: probe.received("DeadLetters"))
+
+    assert time.monotonic() - started > 2  # a delay of 1 s and two retries of 1 s each
+    assert event["detail"]["object"]["key"] == "captures/poison.jsonl"
+    assert event["detail"]["object"]["version-id"] == written["VersionId"]
+
+
+def test_a_layer_with_machine_code_gives_way_to_the_virtual_environment(probe: Probe) -> None:
+    functions = probe.aws.client("lambda")
+    layers = [
+        functions.publish_layer_version(
+            LayerName=name, Content={"ZipFile": archive(files)}, CompatibleArchitectures=["arm64"]
+        )["LayerVersionArn"]
+        for name, files in {
+            "compiled": {
+                "python/numpy/__init__.py": "raise ImportError('compiled for another machine')",
+                "python/numpy/core.cpython-313-aarch64-linux-gnu.so": "",
+            },
+            "portable": {"python/portable.py": "NAME = 'from the layer'"},
+        }.items()
+    ]
+    functions.create_function(
+        FunctionName="import",
+        Runtime="python3.13",
+        Handler="index.handler",
+        Role="arn:aws:iam::123456789012:role/any",
+        Timeout=60,
+        Layers=layers,
+        Code={"ZipFile": archive({"index.py": IMPORT})},
+    )
+    functions.get_waiter("function_active_v2").wait(FunctionName="import")
+
+    answer = json.loads(functions.invoke(FunctionName="import")["Payload"].read())
+
+    assert answer == {"numpy": np.__version__, "portable": "from the layer"}
+
+
+def test_a_state_machine_catches_a_function_error_by_its_name(probe: Probe) -> None:
+    machines = probe.aws.client("stepfunctions")
+    machine = probe.outputs["Machine"]
+    started = machines.start_execution(stateMachineArn=machine, input="{}")["executionArn"]
+
+    def ended() -> dict[str, Any] | None:
+        described = dict(machines.describe_execution(executionArn=started))
+        return None if described["status"] == "RUNNING" else described
+
+    execution = eventually(ended)
+
+    assert execution["status"] == "SUCCEEDED", execution
+    assert json.loads(execution["output"]) == {"machine": machine}
+    [listed] = machines.list_executions(stateMachineArn=machine)["executions"]
+    assert listed["executionArn"] == started
 
 
 def test_a_stack_update_changes_a_composite_alarm_and_its_deletion_removes_it(
     probe: Probe,
 ) -> None:
-    changed = template(rule="NOT ALARM(probe-silence)")
+    changed = template(rule="NOT ALARM(probe-quiet)")
     probe.cloudformation.update_stack(StackName="probe", TemplateBody=json.dumps(changed))
     probe.settled("UPDATE_COMPLETE")
-    probe.set_state("probe-silence", "OK")
+    probe.set_state("probe-quiet", "OK")
     assert probe.state("probe") == "ALARM"
 
     probe.cloudformation.delete_stack(StackName="probe")
-    eventually(lambda: probe.state("probe-silence") is None)
+    eventually(lambda: probe.state("probe-quiet") is None)
     assert probe.state("probe") is None
-
-
-def alive(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
-
-
-def test_stop_ends_every_process_even_one_in_the_middle_of_an_invocation(tmp_path: Path) -> None:
-    aws = EmbeddedAws(folder=tmp_path)
-    aws.start()
-    group = aws._process.pid if aws._process else 0
-    aws.client("cloudformation").create_stack(
-        StackName="busy",
-        TemplateBody=json.dumps(
-            {"Resources": {"Busy": function("import time\ndef handler(*_): time.sleep(60)")}}
-        ),
-    )
-    [busy] = eventually(lambda: aws.client("lambda").list_functions()["Functions"])
-    aws.client("lambda").invoke(FunctionName=busy["FunctionName"], InvocationType="Event")
-    eventually(lambda: "Lambda worker spawned" in aws.log.read_text())
-
-    with pytest.raises(EmbeddedAwsError, match="running already"):
-        aws.start()
-    aws.stop()
-
-    assert not alive(group)
-    assert [path.name for path in tmp_path.iterdir()] == ["embedded-aws.log"]
-    aws.stop()  # a second time does no harm
-
-
-def test_nothing_outlives_a_parent_that_is_killed(tmp_path: Path) -> None:
-    program = (
-        "import sys, time\n"
-        "from pathlib import Path\n"
-        "from local.aws import EmbeddedAws\n"
-        "aws = EmbeddedAws(folder=Path(sys.argv[1]))\n"
-        "aws.start()\n"
-        "print(aws._process.pid, flush=True)\n"
-        "time.sleep(60)\n"
-    )
-    parent = subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
-    assert parent.stdout is not None
-    group = int(parent.stdout.readline())
-    assert alive(group)
-
-    parent.send_signal(signal.SIGKILL)
-    parent.communicate()
-
-    eventually(lambda: not alive(group))
-
-
-def test_no_variable_of_a_real_account_gets_through(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AWS_PROFILE", "production")
-    monkeypatch.setenv("AWS_SESSION_TOKEN", "secret")
-    environment = EmbeddedAws(folder=tmp_path).environment()
-    assert "AWS_PROFILE" not in environment
-    assert "AWS_SESSION_TOKEN" not in environment
-    assert environment["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:")
