@@ -194,7 +194,9 @@ def _grid_of(text: str, *, rows: int, width: int) -> _Grid | None:
         outside = before % 2 == 0
         ends = ends[outside]
         longest = int(np.diff(ends, prepend=0).max(initial=0))
-        if longest > _LONGEST_QUOTED or not _well_quoted(data, ends, np.diff(before[outside], prepend=0)):
+        if longest > _LONGEST_QUOTED or not _well_quoted(
+            data, ends, np.diff(before[outside], prepend=0)
+        ):
             return None
     if ends.shape[0] != rows * width:
         return None

@@ -73,6 +73,7 @@ class Envelopes(Generic[T]):
         self._decode = msgspec.json.Decoder(kind).decode
         self.lines = 0
         self.json_lines = 0
+        self._rejected_before = rejects.total
 
     def decode(self, lines: list[bytes], first: int) -> tuple[list[T], Sequence[int]]:
         """Decode lines; return the records and their line numbers, and count the bad lines."""
@@ -106,9 +107,10 @@ class Envelopes(Generic[T]):
         Raises
         ------
         CaptureError
-            If there were lines, and not one of them was JSON.
+            If there were lines (too long ones included), and not one of them was JSON.
         """
-        if self.lines and not self.json_lines:
+        found = self.lines or self._rejects.total > self._rejected_before
+        if found and not self.json_lines:
             raise CaptureError(
                 f"{self._source}: not a single line is JSON, so this is not an object of JSON "
                 "Lines. Check the prefix that the monitor reads."

@@ -25,6 +25,8 @@ def join_columns(parts: Sequence[tuple[Column | None, int]]) -> Column:
     >>> both.numbers.tolist(), both.missing.tolist()
     ([1.0, nan, nan], [False, True, True])
     """
+    if len(parts) == 1 and parts[0][0] is not None:
+        return parts[0][0]
     numbers = [np.full(n, np.nan) if part is None else part.numbers for part, n in parts]
     types = sum((part.types for part, _ in parts if part is not None), TypeCounts())
     missing = None

@@ -13,11 +13,11 @@ from driftgauge.columns import Rejects
 from driftgauge.errors import CaptureError
 
 CHUNK_BYTES = 256 * 1024
-# InvokeEndpoint takes at most 25 MB; both sides of a record in base64 stay below this.
-MAX_LINE_BYTES = 64 * 1024 * 1024
+# InvokeEndpoint takes at most 25 MB, 34 MB in base64, and answers with less.
+MAX_LINE_BYTES = 48 * 1024 * 1024
 # Captures shrink 5 to 30 times under gzip; deflate's limit is 1032 times.
 MAX_RATIO = 400
-RATIO_FREE_BYTES = 256 * 1024 * 1024
+RATIO_FREE_BYTES = 64 * 1024 * 1024
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"

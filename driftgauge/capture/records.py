@@ -20,6 +20,7 @@ from driftgauge.columns import Column, Rejects, RowBatch
 # A batch is a full table: rows that hardly share a column must not blow it up.
 _MAX_CELLS = 2**23
 _SAMPLE_RECORDS = 100
+_SAMPLE_CHARACTERS = 65_536
 
 
 class Names(NamedTuple):
@@ -57,8 +58,11 @@ def names_of(records: Sequence[Record], *, schema: CaptureSchema, known: Names |
 def _count_widths(side: Payload | None, widths: Counter[int]) -> None:
     if side is None or side.data is None:
         return
+    data = side.data
+    if isinstance(data, str) and side.encoding == "CSV" and len(data) > _SAMPLE_CHARACTERS:
+        data = data[:_SAMPLE_CHARACTERS].rpartition("\n")[0] or data
     try:
-        rows = read_payload(side.data, side.encoding)
+        rows = read_payload(data, side.encoding)
     except PayloadError:
         return
     widths.update(

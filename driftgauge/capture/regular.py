@@ -5,16 +5,19 @@ Agrees with ``records`` on everything it accepts and gives up, without effect, o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from driftgauge.capture.cells import CellDecoder
 from driftgauge.capture.envelope import Moments, Payload, Record
+from driftgauge.capture.joining import join_columns
 from driftgauge.capture.payload import PayloadError, looks_like_json, text_of_base64
 from driftgauge.capture.records import Names
 from driftgauge.columns import Column, RowBatch
+
+_PIECE_CHARACTERS = 4 * 1024 * 1024
 
 
 class RegularReader:
@@ -153,8 +156,31 @@ class _Payloads:
         """Return the columns; None if the text is not regular."""
         if not names or len(set(names)) != len(names):
             return None
-        columns = decoder.decode(self._joined, rows=sum(self.rows), width=len(names))
-        return None if columns is None else dict(zip(names, columns, strict=True))
+        pieces = []
+        for text in _split(self._joined):
+            rows = text.count("\n") + 1
+            columns = decoder.decode(text, rows=rows, width=len(names))
+            if columns is None:
+                return None
+            pieces.append((columns, rows))
+        if sum(rows for _, rows in pieces) != sum(self.rows):
+            return None
+        return {
+            name: join_columns([(columns[i], rows) for columns, rows in pieces])
+            for i, name in enumerate(names)
+        }
+
+
+def _split(text: str) -> Iterator[str]:
+    """Split a text between lines, so that a huge record takes little more memory than itself."""
+    start = 0
+    while len(text) - start > _PIECE_CHARACTERS:
+        end = text.find("\n", start + _PIECE_CHARACTERS)
+        if end < 0:
+            break
+        yield text[start:end]
+        start = end + 1
+    yield text[start:] if start else text
 
 
 def _self_contained(texts: list[str]) -> bool:

@@ -73,9 +73,9 @@ def chi_squared_sf(x: float, degrees: float) -> float:
     >>> f"{chi_squared_sf(100.0, 3):.6e}"
     '1.554159e-21'
     """
-    if x <= 0.0:
-        return 1.0
     a, y = degrees / 2.0, x / 2.0
+    if y <= 0.0:  # half of the smallest number there is rounds to zero
+        return 1.0
     front = math.exp(a * math.log(y) - y - math.lgamma(a))
     if y < a + 1.0:
         return max(0.0, 1.0 - front * _lower_series(a, y))

@@ -398,6 +398,43 @@ def test_plain_csv_never_reaches_the_tolerant_reader() -> None:
         assert rows(data).rows == 102
 
 
+def test_well_quoted_csv_never_reaches_the_tolerant_reader() -> None:
+    data = record('1,"New York, NY"\n"2",""', "0.5\n0.25\n") * 20 + record('3,"say ""hi"""', '"1"')
+    with patch.object(RecordReader, "read", side_effect=AssertionError):
+        batch = rows(data)
+    assert batch.columns["b"].words == ("New York, NY", 'say "hi"')
+    assert batch.columns["a"].types.integral == 41
+    assert batch.columns["b"].missing is not None
+
+
+def test_a_huge_record_is_read_in_pieces() -> None:
+    text = "\n".join(f"{i},{'uv'[i % 2]}" for i in range(1000))
+    quoted = text.replace("u", '"u,u"')
+    with (
+        patch("driftgauge.capture.regular._PIECE_CHARACTERS", 50),
+        patch.object(RecordReader, "read", side_effect=AssertionError),
+    ):
+        assert values(rows(record(text)).columns)["a"] == list(range(1000))
+        assert rows(record(quoted)).columns["b"].words == ("u,u", "v")
+
+
+def test_an_object_that_is_one_endless_line_is_an_error() -> None:
+    with (
+        patch.object(lines_module, "MAX_LINE_BYTES", 1000),
+        pytest.raises(CaptureError, match="not a single line is JSON"),
+    ):
+        read(b"x" * 5000)
+
+
+def test_an_open_quote_spoils_its_own_record_only() -> None:
+    batch, rejects = read(
+        record("1,2", "3") + record('1,"x', "3") + record('1,2",3', "3") + record("4,5", "6")
+    )
+    assert batch is not None
+    assert values(batch.columns)["b"] == [2.0, "x", 5.0]
+    assert rejects.counts == {"wrong number of columns": 1}
+
+
 def test_without_simdjson_the_result_is_the_same() -> None:
     text = (
         "\n".join(f"{i}.5,{i},c{i % 3}" for i in range(100))

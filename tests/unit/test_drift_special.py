@@ -33,6 +33,7 @@ def test_the_chi_squared_tail_agrees_with_scipy(degrees: int, p: float) -> None:
 
 def test_the_chi_squared_tail_is_one_at_zero_and_zero_far_out() -> None:
     assert chi_squared_sf(0.0, 3) == 1.0
+    assert chi_squared_sf(5e-324, 3) == 1.0
     assert chi_squared_sf(-1.0, 3) == 1.0
     assert chi_squared_sf(1e6, 3) == 0.0
 

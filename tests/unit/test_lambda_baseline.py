@@ -104,10 +104,11 @@ def test_a_baseline_of_a_retraining_is_built_but_not_put_in_force(world: World) 
 def test_unusable_training_data_comes_back_and_changes_nothing(
     name: str, body: bytes, world: World
 ) -> None:
-    world.call("baseline", batch(drop(world)))
+    good = drop(world)
+    world.call("baseline", batch(good))
     before = world.store.read_current()
     bad = world.put(STORE, f"{PLACE}/{name}", body)
-    answer = world.call("baseline", batch(bad, drop(world)))
+    answer = world.call("baseline", batch(bad, good))
     assert [item["itemIdentifier"] for item in answer["batchItemFailures"]] == ["message-0"]
     assert world.store.read_current() == before
 

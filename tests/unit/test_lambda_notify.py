@@ -99,9 +99,7 @@ def test_an_alarm_is_told_by_mail_and_slack_with_its_evidence(
     drift(world)
     assert world.call("notify", state_change())["sent"] is True
     (mail,) = inbox.read()
-    assert mail["subject"] == "ALARM: loans: drift in amount, score, 2 failed checks" or mail[
-        "subject"
-    ].startswith("ALARM: loans: drift in amount, score")
+    assert mail["subject"].startswith("ALARM: loans: drift in amount, score")
     for text in (
         f"Variant {VARIANT}",
         "amount (input): PSI",
@@ -266,7 +264,7 @@ def test_the_webhook_secret_is_read_once(world: World, inbox: Inbox, slack: Slac
 def test_a_webhook_is_not_followed_elsewhere(world: World) -> None:
     handler = world.function("delivery")._NoRedirect()
     answer = handler.redirect_request(
-        Request(WEBHOOK),  # noqa: S310
+        Request(WEBHOOK),
         io.BytesIO(),
         302,
         "found",
