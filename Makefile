@@ -8,7 +8,7 @@ export PATH := $(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP := $(BIN)/python -m pip install --quiet
 
-.PHONY: help install demo test check lint types synth deploy bench clean
+.PHONY: help install demo test test-sdk check lint types synth deploy bench clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -40,6 +40,15 @@ demo: $(VENV)/.installed ## Watch a model drift, an alarm ring, a retraining run
 test: $(VENV)/.installed-dev ## Run every test
 	@$(BIN)/python -m pytest
 
+.venv-sdk/.installed: requirements-compat.txt | $(BIN)/python
+	@echo "Installing the SageMaker SDK into .venv-sdk (once, 350 MB)"
+	@$(BIN)/python -m venv .venv-sdk
+	@.venv-sdk/bin/python -m pip install --quiet -r requirements-compat.txt
+	@touch $@
+
+test-sdk: .venv-sdk/.installed ## Load the files driftgauge writes with the SageMaker Python SDK
+	@PYTHONPATH=$(CURDIR) .venv-sdk/bin/python -m pytest tests/reference/test_model_monitor_golden_sdk.py
+
 check: lint types test ## Lint, types and tests
 
 lint: $(VENV)/.installed-dev
@@ -59,4 +68,4 @@ bench: $(VENV)/.installed-dev ## Measure speed, memory and sizes
 	@$(BIN)/python -m benchmarks
 
 clean: ## Remove what the targets above made
-	@rm -rf $(VENV) node_modules cdk.out build demo-output
+	@rm -rf $(VENV) .venv-sdk node_modules cdk.out build demo-output

@@ -12,7 +12,8 @@ from pathlib import Path
 import aws_cdk as cdk
 from cdk_nag import AwsSolutionsChecks
 
-from driftgauge.config import load_monitors
+from driftgauge.config import MonitorSet, load_monitors
+from driftgauge.costs import estimate_deployment, summary_line
 from driftgauge.errors import DriftgaugeError
 from stacks.alerts import AlertsStack
 from stacks.buckets import Buckets
@@ -47,15 +48,26 @@ def compose(app: cdk.App, deployment: Deployment) -> None:
         stack.add_stack_dependency(storage)
 
 
+def print_costs(monitors: MonitorSet) -> None:
+    """Say on standard error what each monitor will cost; standard output is the CDK CLI's.
+
+    Plain lines rather than annotations of the CDK, which end in the validation's report.
+    """
+    for estimate in estimate_deployment(monitors).monitors:
+        print(f"cost: {summary_line(estimate)} (driftgauge cost)", file=sys.stderr)
+
+
 def main() -> None:
     """Synthesize the deployment that the context names."""
     app = cdk.App()
     folder = app.node.try_get_context("monitors") or Path(__file__).parent / "monitors"
     name = app.node.try_get_context("deployment") or "driftgauge"
     try:
-        compose(app, Deployment(name=name, monitors=load_monitors(Path(folder))))
+        monitors = load_monitors(Path(folder))
+        compose(app, Deployment(name=name, monitors=monitors))
     except DriftgaugeError as error:
         sys.exit(f"error: {error}")
+    print_costs(monitors)
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     app.synth()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -19,6 +19,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from driftgauge.capture.text import looks_like_text, measure_texts
+from driftgauge.capture.text_names import with_text_parts
 from driftgauge.checks.constraints import (
     Constraints,
     decode_constraints,
@@ -31,7 +33,7 @@ from driftgauge.profile.build import profile_columns
 from driftgauge.profile.cells import choose_feature, finite_numbers
 from driftgauge.profile.codec import decode_profile, encode_profile
 from driftgauge.profile.profile import Profile
-from driftgauge.profile.spec import FeatureSpec, ProfileSpec
+from driftgauge.profile.spec import FeatureSpec, ProfileSpec, Role
 from driftgauge.report.model_monitor import encode_statistics
 from driftgauge.windows import format_time, parse_time
 
@@ -115,22 +117,21 @@ def build_baseline(
         If there is no row or no column, a name is not a column of the data, or a column cannot
         be counted as the kind the user says.
     """
-    rows, columns = _join(tables)
-    _check_names(columns, outputs, exclude, overrides or {})
+    rows, raw = _join(tables)
+    settings_of = overrides or {}
+    texts = _texts_of(raw, exclude, settings_of)
+    columns = measure_texts(raw, texts)
+    check_names({**raw, **columns}, outputs, exclude, settings_of)
+    outputs = with_text_parts(outputs, texts)
     used = {name: column for name, column in columns.items() if name not in exclude}
     if not used:
         raise BaselineError("every column of the training data is excluded: keep at least one")
     features = []
     for name, column in used.items():
-        settings = (overrides or {}).get(name)
-        features.append(
-            choose_feature(
-                name,
-                "output" if name in outputs else "input",
-                column,
-                settings.kind if settings else None,
-            )
-        )
+        settings = settings_of.get(name)
+        kind = settings.kind if settings else None
+        role: Role = "output" if name in outputs else "input"
+        features.append(choose_feature(name, role, column, None if kind == "text" else kind))
     spec = ProfileSpec(version=version, features=tuple(features))
     profile = profile_columns(spec, used, rows=rows)
     values = {
@@ -253,12 +254,34 @@ def _join_column(pieces: list[tuple[int, Column]], rows: int) -> Column:
     )
 
 
-def _check_names(
+def _texts_of(
     columns: Mapping[str, Column],
+    exclude: tuple[str, ...],
+    overrides: Mapping[str, FeatureSettings],
+) -> frozenset[str]:
+    """Return the columns of free text: what the user says, else what looks like it."""
+    kinds = {name: settings.kind for name, settings in overrides.items() if settings.kind}
+    return frozenset(
+        name
+        for name, column in columns.items()
+        if name not in exclude
+        and (kinds[name] == "text" if name in kinds else looks_like_text(column))
+    )
+
+
+def check_names(
+    columns: Collection[str],
     outputs: tuple[str, ...],
     exclude: tuple[str, ...],
     overrides: Mapping[str, FeatureSettings],
 ) -> None:
+    """Check that all names the user gives are columns, and that all columns can be stored.
+
+    Raises
+    ------
+    BaselineError
+        With the name that is not.
+    """
     for origin, names in (("outputs", outputs), ("exclude", exclude), ("features", overrides)):
         for name in names:
             if name not in columns:

@@ -167,12 +167,14 @@ class Rejects:
     """Input that could not be used: counted by reason, with a few samples.
 
     A reason is a short constant such as ``"not json"`` or ``"wrong number of columns"``. The unit
-    of a count is a record when the record as a whole is unusable, else a row.
+    of a count is a record when the record as a whole is unusable, else a row. ``dropped`` counts
+    the records that the user's preprocess hook left out on purpose: they are not rejected.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
     samples: list[RejectedSample] = field(default_factory=list)
     max_samples: int = 20
+    dropped: int = 0
 
     def add(self, *, reason: str, source: str, line: int, excerpt: str, count: int = 1) -> None:
         """Count a rejection and keep it as a sample while there is room."""

@@ -24,6 +24,8 @@ from pydantic import (
     model_validator,
 )
 
+from driftgauge.capture.settings import CaptureSettings
+from driftgauge.capture.text_names import text_parts
 from driftgauge.errors import ConfigError
 from driftgauge.windows import (
     DEFAULT_ANCHOR,
@@ -45,7 +47,6 @@ Moment = Annotated[
     BeforeValidator(lambda value: parse_time(value) if isinstance(value, str) else value),
     AfterValidator(lambda value: parse_time(value.isoformat())),
 ]
-Prefix = Annotated[str, AfterValidator(lambda value: value.strip("/")), Field(max_length=512)]
 
 
 class _Model(BaseModel):
@@ -75,38 +76,10 @@ class EndpointSettings(_Model):
     )
 
 
-class CaptureSettings(_Model):
-    """Where the endpoint's data capture goes, and how its columns are named."""
-
-    bucket: str | None = Field(
-        default=None,
-        description=(
-            "An existing bucket that captures are written to, with EventBridge notifications on. "
-            "Without it the deployment makes one."
-        ),
-    )
-    prefix: Prefix = Field(
-        default="captures",
-        description="Everything before /{endpoint}/{variant}/yyyy/mm/dd/hh/ in the object keys.",
-    )
-    inputs: tuple[str, ...] | None = Field(
-        default=None,
-        description="Input columns of CSV payloads, in order; default: the baseline's.",
-    )
-    outputs: tuple[str, ...] | None = Field(
-        default=None,
-        description="Output columns of CSV payloads, in order; default: the baseline's.",
-    )
-    ground_truth_prefix: Prefix = Field(
-        default="ground-truth",
-        description="Where labels are dropped, in the capture bucket: {prefix}/yyyy/mm/dd/hh/.",
-    )
-
-
 class FeatureSettings(_Model):
     """Overrides for one column."""
 
-    kind: Literal["numeric", "discrete", "categorical", "boolean"] | None = None
+    kind: Literal["numeric", "discrete", "categorical", "boolean", "text"] | None = None
     ignore: bool = Field(default=False, description="Profile the column, but never judge it.")
     min_effect: Annotated[float, Field(ge=0)] | None = Field(
         default=None, description="Overrides decision.min_effect for this column."
@@ -200,6 +173,36 @@ class SageMakerTrainer(_Model):
     hyperparameters: dict[str, str] = Field(default_factory=dict)
 
 
+class ModelMonitorMetricsSettings(_Model):
+    """CloudWatch metrics under the names, namespace and dimensions of SageMaker Model Monitor."""
+
+    schedule: str = Field(
+        pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$",
+        description="The monitoring schedule's name: the dimension MonitoringSchedule.",
+    )
+    batch: bool = Field(
+        default=False,
+        description="The schedule watched batch transforms: their namespace, and no Endpoint.",
+    )
+    variant: str | None = Field(
+        default=None,
+        description=(
+            "The variant whose windows are published, since the dimensions name none; default: "
+            "the first."
+        ),
+    )
+    namespace: Annotated[str, Field(pattern=r"^[^:].{0,254}$")] | None = Field(
+        default=None, description="Replaces Model Monitor's namespace."
+    )
+
+    @field_validator("namespace")
+    @classmethod
+    def _not_reserved(cls, value: str | None) -> str | None:
+        if value is not None and value.startswith("AWS/"):
+            raise ValueError("CloudWatch keeps namespaces that begin with AWS/ for itself")
+        return value
+
+
 class RetrainingSettings(_Model):
     """When and how the state machine retrains."""
 
@@ -265,10 +268,48 @@ class MonitorConfig(_Model):
     debounce: Duration = Field(
         default=timedelta(seconds=60), description="Quiet time before an evaluation on arrival."
     )
+    mode: Literal["sound", "strict"] = Field(
+        default="sound",
+        description=(
+            "sound: drift is judged by `decision`. strict: as SageMaker Model Monitor judges, by "
+            "the thresholds of constraints.json."
+        ),
+    )
     decision: DecisionSettings = DecisionSettings()
     alarms: AlarmSettings = AlarmSettings()
     alerts: AlertSettings = AlertSettings()
+    model_monitor_metrics: ModelMonitorMetricsSettings | None = Field(
+        default=None,
+        description=(
+            "Also publish every feature's metrics as Model Monitor named them, for dashboards and "
+            "alarms that exist; each is billed as a custom metric of its own."
+        ),
+    )
     retraining: RetrainingSettings = RetrainingSettings()
+
+    @model_validator(mode="after")
+    def _published_variant_exists(self) -> Self:
+        settings = self.model_monitor_metrics
+        variant = settings.variant if settings else None
+        if variant is not None and variant not in self.endpoint.variants:
+            known = ", ".join(self.endpoint.variants)
+            raise ValueError(
+                f"model_monitor_metrics.variant: {variant!r} is none of endpoint.variants: {known}"
+            )
+        return self
+
+    @property
+    def column_settings(self) -> dict[str, FeatureSettings]:
+        """The overrides by judged column: those of texts hold for each of their columns."""
+        settings = dict(self.features)
+        for name in self.capture.select.exclude:
+            known = settings.get(name, FeatureSettings())
+            settings[name] = known.model_copy(update={"ignore": True})
+        for name, feature in list(settings.items()):
+            if feature.kind in (None, "text"):
+                for part in text_parts(name):
+                    settings.setdefault(part, feature)
+        return settings
 
     @property
     def grid(self) -> WindowGrid:
@@ -286,6 +327,44 @@ class MonitorConfig(_Model):
         if value > timedelta(minutes=15):
             raise ValueError("debounce is at most 15m, the longest delay of an SQS message")
         return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_hosted_models_have_endpoint_alarms(cls, document: Any) -> Any:
+        """Turn the endpoint's own alarms off where SageMaker has no such metrics."""
+        if not isinstance(document, dict):
+            return document
+        capture, endpoint = document.get("capture"), document.get("endpoint")
+        if not isinstance(capture, dict) or not isinstance(endpoint, dict):
+            return document
+        foreign = capture.get("format") in ("predictions", "batch-transform")
+        if (foreign or capture.get("target_model")) and "alarms" not in endpoint:
+            return {**document, "endpoint": {**endpoint, "alarms": False}}
+        return document
+
+    @model_validator(mode="after")
+    def _captures_fit(self) -> Self:
+        capture = self.capture
+        foreign = capture.format in ("predictions", "batch-transform")
+        if self.endpoint.alarms and (foreign or capture.target_model):
+            raise ValueError(
+                "endpoint.alarms looks at SageMaker's metrics of an endpoint's variants, which "
+                "these captures have none of: set it to false"
+            )
+        plain = capture.format == "sagemaker" and not (
+            capture.hooks.preprocess or capture.select.has_attributes or capture.target_model
+        )
+        if self.retraining.enabled and not plain:
+            raise ValueError(
+                "retraining reads plain captures of an endpoint only: leave capture.format, "
+                "select, hooks.preprocess and target_model as they are, or retraining off"
+            )
+        several = len(self.endpoint.variants) > 1
+        if capture.format == "predictions" and several and capture.mapping.variant is None:
+            raise ValueError(
+                "capture.mapping.variant must name the column that tells endpoint.variants apart"
+            )
+        return self
 
     @model_validator(mode="after")
     def _windows_and_alarms_fit(self) -> Self:

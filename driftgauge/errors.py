@@ -15,6 +15,10 @@ class CaptureError(DriftgaugeError):
     """A capture object cannot be read at all (a bad line is counted instead, see ``Rejects``)."""
 
 
+class HookError(DriftgaugeError):
+    """A script of the user cannot be loaded, or failed after an evaluation."""
+
+
 class BaselineError(DriftgaugeError):
     """Training data or a stored baseline cannot be used."""
 

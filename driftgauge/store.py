@@ -1,7 +1,7 @@
 """The S3 layout: every key in one place, and all reads and writes.
 
 ``Objects`` is a flat key-value space: an S3 bucket and prefix, or a local folder. Nothing else in
-the engine talks to AWS.
+the engine talks to AWS, but ``aws`` to services other than S3.
 """
 
 from __future__ import annotations

@@ -3,6 +3,10 @@
 Triggers: an SQS queue of S3 events for ``{monitor}/training-data/``; and the retraining state
 machine with ``{"monitor", "training_key", "version", "created", "activate": false}``.
 
+Training data is a table, or a folder that holds Model Monitor's ``statistics.json`` and
+``constraints.json``: whichever of the two arrives last makes the baseline. A folder of its own
+for each baseline keeps files of different ones apart.
+
 A file ``NAME.model.json`` beside the training data ``NAME``, put there first, is the model that
 was trained on it: it becomes champion together with the baseline.
 """
@@ -17,13 +21,14 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from driftgauge.baseline import build_baseline, write_baseline
+from driftgauge.baseline import Baseline, build_baseline, write_baseline
+from driftgauge.baseline_files import FILES, declared_roles, decode_files, recover_baseline
 from driftgauge.capture.table import Table, read_table, table_format_of
 from driftgauge.config import MonitorConfig
 from driftgauge.errors import BaselineError, ConflictError, ObjectNotFoundError
 from driftgauge.store import Current, MonitorStore, ObjectInfo
 from driftgauge.windows import parse_time
-from lambdas.events import process_batch, read_created, settle_key
+from lambdas.events import CreatedObject, process_batch, read_created, settle_key
 from lambdas.runtime import Runtime, logger, now, runtime
 
 _SIDECAR = ".model.json"
@@ -59,6 +64,9 @@ def baseline_from_message(run: Runtime, body: str) -> None:
         return
     config = run.monitors[created.key.partition("/")[0]]
     store = run.store(config.name)
+    if created.key.endswith(tuple(f"/{name}" for name in FILES)):
+        baseline_from_files(store, config, created)
+        return
     info = next(iter(store.objects.list(created.key)), None)
     if info is None or info.key != created.key:
         raise BaselineError(f"{created.uri} is gone: put the training data there again")
@@ -70,10 +78,43 @@ def baseline_from_message(run: Runtime, body: str) -> None:
     activate(store, version=version, model=adopt_model(store, info.key, version))
 
 
-def version_of(info: ObjectInfo) -> str:
-    """Name a baseline after its training data: the same object always gives the same name."""
-    digest = hashlib.sha256(f"{info.key}\n{info.tag}".encode()).hexdigest()[:8]
-    return f"{info.modified.astimezone(UTC):%Y%m%dT%H%M%SZ}-{digest}"
+def baseline_from_files(store: MonitorStore, config: MonitorConfig, created: CreatedObject) -> None:
+    """Make and activate the baseline of Model Monitor's two files, once both are there."""
+    folder, _, name = created.key.rpartition("/")
+    found = {info.key: info for info in store.objects.list(f"{folder}/")}
+    statistics, constraints = (found.get(f"{folder}/{file}") for file in FILES)
+    if created.key not in found:
+        raise BaselineError(f"{created.uri} is gone: put it there again")
+    if statistics is None or constraints is None:
+        logger.info("baseline waits for its other file", monitor=config.name, file=name)
+        return
+    version = version_of(statistics, constraints)
+    if is_known(store, version):
+        logger.info("baseline known", monitor=config.name, version=version)
+        return
+    files = decode_files(
+        statistics=store.objects.read(statistics.key),
+        constraints=store.objects.read(constraints.key),
+    )
+    outputs, exclude = declared_roles(config, files.names)
+    baseline = recover_baseline(
+        files,
+        version=version,
+        outputs=outputs,
+        exclude=exclude,
+        overrides=config.features,
+        created=max(statistics.modified, constraints.modified),
+    )
+    write(store, config, baseline)
+    activate(store, version=version, model=adopt_model(store, folder, version))
+
+
+def version_of(*infos: ObjectInfo) -> str:
+    """Name a baseline after its training data: the same objects always give the same name."""
+    content = "\n".join(part for info in infos for part in (info.key, info.tag))
+    digest = hashlib.sha256(content.encode()).hexdigest()[:8]
+    modified = max(info.modified for info in infos)
+    return f"{modified.astimezone(UTC):%Y%m%dT%H%M%SZ}-{digest}"
 
 
 def is_known(store: MonitorStore, version: str) -> bool:
@@ -102,15 +143,21 @@ def build(
             header=None,
         )
         first, tables = _peek(tables)
-        declared = config.capture.outputs or ((config.prediction,) if config.prediction else ())
+        outputs, exclude = declared_roles(config, first.columns)
         baseline = build_baseline(
             tables,
             version=version,
-            outputs=tuple(name for name in declared if name in first.columns),
-            exclude=tuple(name for name in (config.label,) if name and name in first.columns),
+            outputs=outputs,
+            exclude=exclude,
             overrides=config.features,
             created=created,
         )
+    write(store, config, baseline)
+
+
+def write(store: MonitorStore, config: MonitorConfig, baseline: Baseline) -> None:
+    """Write a baseline's files."""
+    version = baseline.version
     write_baseline(
         baseline,
         lambda name, data: store.objects.write(

@@ -17,9 +17,16 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from driftgauge.config import MonitorConfig
 from driftgauge.errors import BaselineError, ConfigError, DriftgaugeError
-from driftgauge.store import ObjectInfo, parse_profile_key
+from driftgauge.store import Current, ObjectInfo, parse_profile_key
 from driftgauge.windows import Window, format_time, parse_time
-from lambdas.evaluation import WindowProfiles, evaluate_window, find_profiles, read_inputs
+from lambdas.evaluation import (
+    EvaluatedInputs,
+    WindowProfiles,
+    evaluate_window,
+    find_profiles,
+    is_compatible,
+    read_inputs,
+)
 from lambdas.events import place_of_failure, process_batch, read_created, settle_key
 from lambdas.runtime import Measure, Runtime, logger, now, publish_metrics, runtime
 from lambdas.state import VariantState, change_state, read_state
@@ -59,30 +66,32 @@ def evaluate_arrival(run: Runtime, body: str, done: set[tuple[str, str, Window]]
     if this in done:
         return
     store = run.store(config.name)
-    current, _ = run.current(store)
-    found = find_profiles(store, current, variant=stored.variant, window=window)
-    waits = reason_to_wait(run, config, found, variant=stored.variant, window=window)
-    if waits:
-        logger.info("window skipped", monitor=config.name, window=str(window), reason=waits)
+    inputs = read_inputs(store, variant=stored.variant, window=window)
+    if inputs is None and config.evaluate == "on_schedule":
+        # Before anything is listed: nearly every message of such a monitor comes to this.
+        waits: str | None = "left to the schedule"
     else:
-        with counted_failures(config, stored.variant, window):
-            evaluate_window(run, config, found, variant=stored.variant, window=window)
+        current, _ = run.current(store)
+        found = find_profiles(store, current, variant=stored.variant, window=window)
+        waits = reason_to_wait(config, found, inputs)
+        if waits is None:
+            with counted_failures(config, stored.variant, window):
+                evaluate_window(run, config, found, variant=stored.variant, window=window)
+    if waits is not None:
+        logger.info("window skipped", monitor=config.name, window=str(window), reason=waits)
     done.add(this)
 
 
 def reason_to_wait(
-    run: Runtime, config: MonitorConfig, found: WindowProfiles, *, variant: str, window: Window
+    config: MonitorConfig, found: WindowProfiles, inputs: EvaluatedInputs | None
 ) -> str | None:
     """Return why a window is not evaluated on this arrival, or None if it is.
 
     Every profile makes one message that is delayed by the debounce, so the last profile's message
     finds the window quiet. A window that never gets quiet is evaluated now and then all the same.
     """
-    inputs = read_inputs(run.store(config.name), variant=variant, window=window)
     if inputs is not None and inputs.digest == found.digest:
         return "nothing new"
-    if inputs is None and config.evaluate == "on_schedule":
-        return "left to the schedule"
     times = [one.modified for one in found.everything]
     moment = now()
     if not times or moment - max(times) + _S3_RESOLUTION >= config.debounce:
@@ -126,10 +135,7 @@ def evaluate_due(run: Runtime, config: MonitorConfig, variant: str) -> Iterator[
     for window in due:
         try:
             with counted_failures(config, variant, window):
-                found = find_profiles(store, current, variant=variant, window=window)
-                inputs = read_inputs(store, variant=variant, window=window)
-                if inputs is None or inputs.digest != found.digest:
-                    evaluate_window(run, config, found, variant=variant, window=window)
+                evaluate_closed(run, config, current, variant, window, is_last=window == due[-1])
         except Exception:
             failed.append(window)
             continue
@@ -140,6 +146,32 @@ def evaluate_due(run: Runtime, config: MonitorConfig, variant: str) -> Iterator[
         raise DriftgaugeError(
             f"monitor {config.name}, variant {variant}: {len(failed)} of {len(due)} windows could "
             f"not be evaluated, the first is {failed[0]}; the log says why"
+        )
+
+
+def evaluate_closed(
+    run: Runtime,
+    config: MonitorConfig,
+    current: Current,
+    variant: str,
+    window: Window,
+    *,
+    is_last: bool,
+) -> None:
+    """Evaluate a closed window, unless its report is made of all that is there.
+
+    Metrics under Model Monitor's names are published here and nowhere else: once per window, as
+    its jobs do, because alarms on them look at sums.
+    """
+    store = run.store(config.name)
+    found = find_profiles(store, current, variant=variant, window=window)
+    inputs = read_inputs(store, variant=variant, window=window)
+    compatible_at = None
+    if is_compatible(config, variant):
+        compatible_at = now() if is_last else window.end
+    if inputs is None or inputs.digest != found.digest or compatible_at is not None:
+        evaluate_window(
+            run, config, found, variant=variant, window=window, compatible_at=compatible_at
         )
 
 

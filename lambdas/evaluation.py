@@ -10,17 +10,20 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from driftgauge.aws import put_metric_data
 from driftgauge.baseline import Baseline
 from driftgauge.config import MonitorConfig
 from driftgauge.drift.decision import judge_window
 from driftgauge.drift.verdict import WindowVerdict, encode_verdict
-from driftgauge.errors import ObjectNotFoundError
+from driftgauge.errors import ObjectNotFoundError, StoreError
 from driftgauge.profile.codec import merge_encoded
 from driftgauge.profile.profile import Profile
+from driftgauge.report.compatible_metrics import Publisher, data_quality_points
 from driftgauge.report.html import render_report
 from driftgauge.report.model_monitor import encode_statistics, encode_violations
 from driftgauge.store import Current, MonitorStore, StoredProfile
 from driftgauge.windows import Window, format_time
+from lambdas.hooks import postprocess
 from lambdas.runtime import Measure, Runtime, logger, now, publish_metrics, read_many
 from lambdas.state import VariantState, change_state, read_state
 
@@ -93,9 +96,18 @@ def read_inputs(store: MonitorStore, *, variant: str, window: Window) -> Evaluat
 
 
 def evaluate_window(
-    run: Runtime, config: MonitorConfig, found: WindowProfiles, *, variant: str, window: Window
+    run: Runtime,
+    config: MonitorConfig,
+    found: WindowProfiles,
+    *,
+    variant: str,
+    window: Window,
+    compatible_at: datetime | None = None,
 ) -> WindowVerdict:
-    """Judge a window from its profiles, write its report, remember it, publish its metrics."""
+    """Judge a window from its profiles, write its report, remember it, publish its metrics.
+
+    ``compatible_at`` is the time of the metrics under Model Monitor's names; None: without them.
+    """
     store = run.store(config.name)
     baseline = run.baseline(store, found.baseline)
     profile = _merge(store, found.profiles, baseline)
@@ -104,7 +116,7 @@ def evaluate_window(
         baseline=baseline,
         profile=profile,
         decision=config.decision,
-        features=config.features,
+        features=config.column_settings,
         monitor=config.name,
         variant=variant,
         window=window,
@@ -113,6 +125,7 @@ def evaluate_window(
             _merge(store, some, run.baseline(store, version)).rows
             for version, some in found.others.items()
         ),
+        mode=config.mode,
     )
     write_report(store, config, verdict, baseline, profile)
     newest = read_state(store, variant).newest
@@ -126,6 +139,9 @@ def evaluate_window(
         msgspec.json.encode(inputs),
         content_type="application/json",
     )
+    if compatible_at is not None:
+        publish_compatible(run, config, baseline, profile, variant=variant, moment=compatible_at)
+    postprocess(run, config, variant)
     return verdict
 
 
@@ -207,6 +223,52 @@ def publish_verdict(config: MonitorConfig, verdict: WindowVerdict, *, is_newest:
     logger.info("window evaluated", extra={"newest": is_newest, **line})
 
 
+def is_compatible(config: MonitorConfig, variant: str) -> bool:
+    """Return whether a variant's windows are published under Model Monitor's names too."""
+    settings = config.model_monitor_metrics
+    return settings is not None and variant == (settings.variant or config.endpoint.variants[0])
+
+
+def publish_compatible(
+    run: Runtime,
+    config: MonitorConfig,
+    baseline: Baseline,
+    profile: Profile,
+    *,
+    variant: str,
+    moment: datetime,
+) -> None:
+    """Publish a closed window under Model Monitor's names, if the monitor asks for it.
+
+    A refusal does not undo the evaluation, which has been written: it is logged, and counted as
+    a failed evaluation so that an alarm rings.
+    """
+    settings = config.model_monitor_metrics
+    if settings is None or now() - moment >= _OLDEST_METRIC:
+        return
+    publisher = Publisher(
+        schedule=settings.schedule,
+        endpoint=None if settings.batch else config.endpoint.name,
+        namespace=settings.namespace,
+    )
+    points = data_quality_points(
+        publisher, profile=profile, baseline=baseline.profile, constraints=baseline.constraints
+    )
+    refused = [point.name for point in points if not point.acceptable]
+    if refused:
+        logger.warning("metrics without a name CloudWatch takes", count=len(refused))
+    try:
+        put_metric_data(
+            namespace=publisher.namespace_of("data"),
+            points=[point for point in points if point.acceptable],
+            moment=moment,
+            client=run.cloudwatch,
+        )
+    except StoreError as error:
+        publish_metrics(config=config, variant=variant, measures=[Measure("EvaluationFailures", 1)])
+        logger.error("Model Monitor metrics not published", monitor=config.name, reason=str(error))
+
+
 def measures(verdict: WindowVerdict) -> Iterator[Measure]:
     """Return the metrics of a verdict.
 
@@ -214,7 +276,9 @@ def measures(verdict: WindowVerdict) -> Iterator[Measure]:
     alarms keep their state.
     """
     for feature in verdict.features:
-        if feature.distance is not None and feature.verdict != "insufficient_data":
+        # The distance that strict mode's chi-squared has is a p-value: larger is nearer.
+        comparable = feature.effect is not None or feature.test != "chi_squared"
+        if feature.distance is not None and comparable:
             name = "FeatureDistance" if feature.role == "input" else "PredictionDistance"
             yield Measure(name, feature.distance, "None")
     if not verdict.insufficient:

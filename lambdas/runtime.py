@@ -28,6 +28,7 @@ from driftgauge.errors import BaselineError, ConfigError, ObjectNotFoundError
 from driftgauge.store import Current, MonitorStore, S3Objects
 
 if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_s3 import S3Client
 
 NAMESPACE = "driftgauge"
@@ -88,6 +89,13 @@ class Runtime:
                 max_pool_connections=_READERS, retries={"mode": "standard", "max_attempts": 5}
             ),
         )
+
+    @cached_property
+    def cloudwatch(self) -> CloudWatchClient:
+        """The CloudWatch client, for what the embedded metric format cannot carry."""
+        import boto3
+
+        return boto3.client("cloudwatch")
 
     def objects(self, bucket: str) -> S3Objects:
         """Return the objects of a bucket."""

@@ -60,6 +60,7 @@ class BundlingError(DriftgaugeError):
 def code_asset(monitors: MonitorSet) -> lambda_.Code:
     """Return the code of every function: the packages, and the monitors as JSON."""
     files = dict(_sources())
+    files |= hook_files(monitors)
     files["monitors.json"] = monitors.model_dump_json().encode()
     digest = hashlib.sha256(_bytecode().encode())
     for name, data in sorted(files.items()):
@@ -75,6 +76,35 @@ def code_asset(monitors: MonitorSet) -> lambda_.Code:
                 path.write_bytes(data)
             _compile(scratch, deployed="/var/task")
     return _asset(folder, key)
+
+
+def hook_files(monitors: MonitorSet, root: Path = ROOT) -> dict[str, bytes]:
+    """Return the users' scripts that are deployed with the code, by path.
+
+    Raises
+    ------
+    BundlingError
+        If one is missing, or is not Python.
+    """
+    files = {}
+    for monitor in monitors.monitors:
+        hooks = monitor.capture.hooks
+        for script in (hooks.preprocess, hooks.postprocess):
+            if script is None or script.startswith("s3://"):
+                continue
+            try:
+                files[script] = (root / script).read_bytes()
+                compile(files[script], script, "exec")
+            except OSError as error:
+                raise BundlingError(
+                    f"monitor {monitor.name!r}: the hook {root / script} cannot be read "
+                    f"({error.strerror})"
+                ) from error
+            except (SyntaxError, ValueError) as error:
+                raise BundlingError(
+                    f"monitor {monitor.name!r}: the hook {script} is not Python: {error}"
+                ) from error
+    return files
 
 
 def _sources() -> Iterator[tuple[str, bytes]]:

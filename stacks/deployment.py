@@ -7,11 +7,12 @@ groups, state machines) and those that one stack's rules match in another stack'
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from driftgauge.config import MonitorConfig, MonitorSet
 from driftgauge.errors import ConfigError
+from driftgauge.report.compatible_metrics import Publisher
 
 # A state machine's name has 80 characters at most; "{deployment}-{monitor}-retraining" is ours.
 _LONGEST_PAIR = 80 - len("--retraining")
@@ -88,11 +89,51 @@ def capture_folder(monitor: MonitorConfig) -> str:
     >>> capture_folder(MonitorConfig(name="churn", endpoint=EndpointSettings(name="churn-v2")))
     'captures/churn-v2/'
     """
-    parts = (monitor.capture.prefix, monitor.endpoint.name)
+    hosted = monitor.capture.format in ("sagemaker", "merged")
+    parts = (monitor.capture.prefix, monitor.endpoint.name if hosted else "")
     return "".join(f"{part}/" for part in parts if part)
+
+
+def hook_places(scripts: Iterable[str | None]) -> list[str]:
+    """Return the hooks that are read from S3; the others are part of the deployed code.
+
+    Examples
+    --------
+    >>> hook_places(["s3://team/hooks/preprocess.py", "hooks/mine.py", None])
+    ['s3://team/hooks/preprocess.py']
+    """
+    return sorted({script for script in scripts if script and script.startswith("s3://")})
+
+
+def transform_places(deployment: Iterable[MonitorConfig]) -> list[str]:
+    """Return the patterns of the objects that manifests of batch transforms point to."""
+    return sorted({f"{place}*" for monitor in deployment for place in monitor.capture.data})
 
 
 def ground_truth_folder(monitor: MonitorConfig) -> str:
     """Return the start of the keys of a monitor's ground-truth objects."""
     prefix = monitor.capture.ground_truth_prefix
     return f"{prefix}/" if prefix else ""
+
+
+def compatible_namespace(monitor: MonitorConfig) -> str | None:
+    """Return the namespace of a monitor's metrics under Model Monitor's names; None: it has none.
+
+    Examples
+    --------
+    >>> from driftgauge.config import EndpointSettings, ModelMonitorMetricsSettings
+    >>> settings = ModelMonitorMetricsSettings(schedule="churn-hourly")
+    >>> endpoint = EndpointSettings(name="churn")
+    >>> compatible_namespace(
+    ...     MonitorConfig(name="churn", endpoint=endpoint, model_monitor_metrics=settings)
+    ... )
+    'aws/sagemaker/Endpoints/data-metrics'
+    """
+    settings = monitor.model_monitor_metrics
+    if settings is None:
+        return None
+    endpoint = None if settings.batch else monitor.endpoint.name
+    publisher = Publisher(
+        schedule=settings.schedule, endpoint=endpoint, namespace=settings.namespace
+    )
+    return publisher.namespace_of("data")

@@ -28,7 +28,13 @@ from stacks.constructs.queue import (
     visibility_for,
 )
 from stacks.constructs.schedule import evaluation_times
-from stacks.deployment import Deployment, capture_folder
+from stacks.deployment import (
+    Deployment,
+    capture_folder,
+    compatible_namespace,
+    hook_places,
+    transform_places,
+)
 from stacks.limits import check_size
 
 # One full virtual CPU; more does not help a function that computes in one thread.
@@ -81,6 +87,13 @@ class MonitoringStack(cdk.Stack):
             timeout=cdk.Duration.minutes(5),
         )
         profile.read_captures()
+        profile.read_places(
+            transform_places(self._deployment), reason="What batch transforms read or wrote."
+        )
+        profile.read_places(
+            hook_places(monitor.capture.hooks.preprocess for monitor in self._deployment),
+            reason="The preprocess hooks of the monitors.",
+        )
         profile.read_store("current.json", "baseline/*")
         profile.write_store("profiles/*", "quarantine/*")
         dead_letters = self._dead_letters("profile", "capture objects that cannot be read")
@@ -150,6 +163,13 @@ class MonitoringStack(cdk.Stack):
         )
         evaluate.read_store("current.json", "baseline/*", "profiles/*", "reports/*", "state/*")
         evaluate.write_store("reports/*", "state/*")
+        evaluate.read_places(
+            hook_places(monitor.capture.hooks.postprocess for monitor in self._deployment),
+            reason="The postprocess hooks of the monitors.",
+        )
+        namespaces = set(map(compatible_namespace, self._deployment)) - {None}
+        if namespaces:
+            evaluate.put_metrics(str(name) for name in namespaces)
         dead_letters = self._dead_letters("evaluate", "windows that were not evaluated")
         role = self._scheduler_role(evaluate, dead_letters)
         for monitor in self._deployment:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -44,15 +45,11 @@ def names_of(records: Sequence[Record], *, schema: CaptureSchema, known: Names |
         if record.captureData is not None:
             _count_widths(record.captureData.endpointInput, inputs)
             _count_widths(record.captureData.endpointOutput, outputs)
-    output_names = known.outputs
-    if output_names is None and outputs:
-        output_names = tuple(f"_c{i}" for i in range(outputs.most_common(1)[0][0]))
-    input_names = known.inputs
-    if input_names is None and inputs:
-        first = len(output_names or ())
-        width = inputs.most_common(1)[0][0]
-        input_names = tuple(f"_c{i}" for i in range(first, first + width))
-    return Names(input_names, output_names)
+    given, returned = replace(schema, inputs=known.inputs, outputs=known.outputs).name_sides(
+        inputs=inputs.most_common(1)[0][0] if inputs else None,
+        outputs=outputs.most_common(1)[0][0] if outputs else None,
+    )
+    return Names(given, returned)
 
 
 def _count_widths(side: Payload | None, widths: Counter[int]) -> None:

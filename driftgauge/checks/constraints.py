@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from decimal import ROUND_DOWN, Decimal
 from typing import Any, Literal
 
 from driftgauge.errors import BaselineError
@@ -24,6 +26,7 @@ _MOST_DOMAIN_VALUES = 120
 _MOST_SINGLE_VALUES = 0.1
 _LEAST_COMPLETENESS = 0.2
 _NORMAL_975 = 1.96
+_LARGEST = sys.float_info.max
 
 _METHODS: dict[str, ComparisonMethod] = {
     "simple": "Simple",
@@ -156,7 +159,8 @@ def _suggested_completeness(present: int, rows: int) -> float | None:
     if share <= _LEAST_COMPLETENESS:
         return None
     lower = share - _NORMAL_975 * math.sqrt(share * (1 - share) / rows)
-    return max(0, math.floor(lower * 100)) / 100
+    # As a decimal, or 0.29 would become 0.28: 0.29 * 100 is less than 29.
+    return max(0.0, float(Decimal(repr(lower)).quantize(Decimal("0.01"), ROUND_DOWN)))
 
 
 def _suggested_domain(feature: FeatureProfile) -> tuple[str, ...] | None:
@@ -166,8 +170,9 @@ def _suggested_domain(feature: FeatureProfile) -> tuple[str, ...] | None:
     named = {w: n for w, n in zip(feature.spec.categories, counts, strict=True) if n}
     if feature.unseen_rows or not 0 < len(named) <= _MOST_DOMAIN_VALUES:
         return None
-    single = sum(n == 1 for n in named.values())
-    if single > _MOST_SINGLE_VALUES * len(named):
+    # To Deequ a missing value is a value too.
+    occurrences = [*named.values(), *([feature.missing] if feature.missing else [])]
+    if occurrences.count(1) > _MOST_SINGLE_VALUES * len(occurrences):
         return None
     return tuple(sorted(named, key=lambda word: (-named[word], word)))
 
@@ -323,7 +328,7 @@ def _read_share(value: object, place: str) -> float:
 
 
 def _read_threshold(value: object, place: str) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LARGEST:
         return float(value)
     raise BaselineError(f"constraints.json: {place}: expected a number of at least 0")
 

@@ -272,7 +272,7 @@ def _categorical_values(
         bad=bad,
         of=window.counted,
         baseline_bad=baseline.unseen_rows + seen_once,
-        baseline_of=baseline.counted,
+        baseline_of=_countable(baseline),
         required=required,
         description=f"Value: {known} does not meet the constraint requirement! ",
     )
@@ -286,11 +286,16 @@ def _non_negative(baseline: FeatureProfile, window: FeatureProfile) -> _Rate:
         bad=window.negative,
         of=window.counted,
         baseline_bad=baseline.negative,
-        baseline_of=baseline.counted,
+        baseline_of=_countable(baseline),
         required=1.0,
         description="Non-negative requirement is not met. Expected match: 100.0%. "
         f"Observed: Only {fine * 100}% of data is non-negative.",
     )
+
+
+def _countable(baseline: FeatureProfile) -> int:
+    """Return the baseline's values; of a column recovered without its counts, those present."""
+    return baseline.counted or baseline.present
 
 
 def _share(part: int, whole: int) -> float:

@@ -32,6 +32,8 @@ examples:
   driftgauge analyze --capture captures/ --baseline baseline/ --out report/
   driftgauge replay --capture s3://bucket/captures/my-endpoint/ --baseline baseline/ \\
       --window 1d
+  driftgauge cost --rows-per-hour 20000
+  driftgauge migrate --schedule churn-hourly
 
 Paths are files, folders (searched with all their subfolders) or s3:// URIs, plain or
 gzipped. All times are UTC. Errors exit with status 2.
@@ -55,6 +57,10 @@ Columns must be in the order in which the endpoint receives them, since captured
 does not name its columns. The label is left out: the endpoint never sees it.
 If the data also holds the model's predictions, name them with --outputs, and drift of
 the predictions is judged as well.
+
+A baseline of Model Monitor is enough where the training data is gone:
+  driftgauge baseline --statistics statistics.json --constraints constraints.json \\
+      --outputs score --out baseline/
 """
 
 _ANALYZE = """\
@@ -98,7 +104,9 @@ With --json standard output holds one JSON object a line and nothing else:
   violations                 failed checks: feature_name, constraint_check_type,
                              description
   features                   name, role, verdict (ok, drift or insufficient_data),
-                             distance, p_value, adjusted_p_value, effect, rows
+                             distance, p_value, adjusted_p_value, effect, rows,
+                             threshold (only with --mode strict, where distance is
+                             Model Monitor's and there is no effect)
 
 exit status: 0 if the replay ran, whatever it found, 2 on an error.
 """
@@ -110,6 +118,47 @@ Print the JSON Schema of a monitor's YAML file, for editors and checks.
 _SCHEMA_EXAMPLES = """\
 example:
   driftgauge schema > docs/monitor.schema.json
+"""
+
+_COST = """\
+Estimate what the monitors will cost in a month, item by item.
+
+Computed from the monitor files and the assumptions below; nothing is asked of AWS
+except the baseline's number of columns, if --store is given. Prices are list prices of
+us-east-1 without free tiers. Beside it stands what hourly Model Monitor jobs would cost.
+"""
+
+_COST_EXAMPLES = """\
+examples:
+  driftgauge cost
+  driftgauge cost --monitors monitors/ --rows-per-hour 20000 --features 80
+  driftgauge cost --json | jq '.monitors[] | [.name, .total]'
+
+With --json standard output holds one JSON object: total, shared (what is there once per
+deployment) and monitors, each with its assumptions and items; amounts are US dollars.
+docs/costs.md explains the items.
+"""
+
+_MIGRATE = """\
+Write monitor files that reproduce monitors of SageMaker Model Monitor.
+
+Reads what the AWS CLI prints, or what boto3 returns, for
+  describe-monitoring-schedule               one or several
+  describe-data-quality-job-definition       and the three other job definitions, if the
+                                             schedule names one
+  describe-endpoint                          for variants and the place of the captures
+or asks SageMaker itself with --schedule. Writes one file for each schedule, in strict
+mode, and says what is left to do, what differs and what has no equivalent; the same
+list is at the top of the file.
+"""
+
+_MIGRATE_EXAMPLES = """\
+examples:
+  driftgauge migrate --schedule churn-hourly --region eu-west-1
+  driftgauge migrate schedule.json definition.json endpoint.json --out monitors/
+  driftgauge migrate schedule.json --captures s3://bucket/datacapture
+
+docs/migrate-command.md has the list of what becomes what.
 """
 
 
@@ -168,6 +217,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_baseline(commands)
     _add_analyze(commands)
     _add_replay(commands)
+    _add_cost(commands)
+    _add_migrate(commands)
     schema = _command(commands, "schema", "print the schema of a monitor file", _SCHEMA)
     schema.epilog = _SCHEMA_EXAMPLES
     schema.set_defaults(run=_run("schema"))
@@ -183,11 +234,13 @@ def _command(commands: _Commands, name: str, line: str, text: str) -> argparse.A
     )
 
 
-def _run(name: str) -> Callable[[argparse.Namespace], int]:
+def _run(name: str, module: str = "commands") -> Callable[[argparse.Namespace], int]:
     def run(arguments: argparse.Namespace) -> int:
-        from driftgauge.cli import commands
+        from importlib import import_module
 
-        command: Callable[[argparse.Namespace], int] = getattr(commands, name)
+        command: Callable[[argparse.Namespace], int] = getattr(
+            import_module(f"driftgauge.cli.{module}"), name
+        )
         return command(arguments)
 
     return run
@@ -212,9 +265,16 @@ def _add_baseline(commands: _Commands) -> None:
     parser.add_argument(
         "--data",
         nargs="+",
-        required=True,
         metavar="PATH",
         help="training data: .csv, .jsonl (both also .gz) or .parquet",
+    )
+    parser.add_argument(
+        "--statistics",
+        metavar="FILE",
+        help="instead of training data: Model Monitor's statistics.json",
+    )
+    parser.add_argument(
+        "--constraints", metavar="FILE", help="with --statistics: Model Monitor's constraints.json"
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="where to write the baseline")
     parser.add_argument(
@@ -236,6 +296,11 @@ def _add_baseline(commands: _Commands) -> None:
     parser.add_argument(
         "--exclude", type=_names, default=(), metavar="NAME,...", help="columns to leave out"
     )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="monitor file whose label, outputs and kinds of columns apply",
+    )
     parser.set_defaults(run=_run("baseline"))
 
 
@@ -251,12 +316,32 @@ def _add_capture(parser: argparse.ArgumentParser) -> None:
         "--baseline",
         required=True,
         metavar="DIR",
-        help="folder or s3:// URI that `driftgauge baseline` wrote",
+        help="folder or s3:// URI that `driftgauge baseline` wrote, or that holds Model Monitor's "
+        "statistics.json and constraints.json",
+    )
+    parser.add_argument(
+        "--outputs",
+        type=_names,
+        default=(),
+        metavar="NAME,...",
+        help="the model's predictions among the columns of Model Monitor's two files "
+        "(default: what the monitor file says)",
     )
     parser.add_argument(
         "--config",
         metavar="FILE",
         help="monitor file whose settings apply: limits, overrides, column names, window",
+    )
+    parser.add_argument(
+        "--variant",
+        metavar="NAME",
+        help="judge the rows of one variant only (default: all captures together)",
+    )
+    parser.add_argument(
+        "--mode",
+        choices=("sound", "strict"),
+        help="strict: judge as SageMaker Model Monitor does, by the thresholds of the baseline's "
+        "constraints.json (default: the monitor file's, else sound)",
     )
 
 
@@ -281,3 +366,96 @@ def _add_replay(commands: _Commands) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
     parser.set_defaults(run=_run("replay"))
+
+
+def _amount(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 < number < 1e12:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return number
+
+
+def _count(text: str) -> int:
+    if not (text.isdecimal() and len(text) <= 6 and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number between 1 and 999999")
+    return int(text)
+
+
+def _add_cost(commands: _Commands) -> None:
+    parser = _command(commands, "cost", "estimate what the monitors cost in a month", _COST)
+    parser.epilog = _COST_EXAMPLES
+    parser.add_argument(
+        "--monitors",
+        default="monitors",
+        metavar="DIR",
+        help="folder of monitor files (default: monitors)",
+    )
+    parser.add_argument(
+        "--rows-per-hour",
+        type=_amount,
+        metavar="N",
+        help="captured rows of each monitor (default: 1000)",
+    )
+    parser.add_argument(
+        "--files-per-hour",
+        type=_amount,
+        metavar="N",
+        help="capture files of each monitor; SageMaker writes about one a minute and instance "
+        "(default: 60)",
+    )
+    parser.add_argument(
+        "--bytes-per-row",
+        type=_amount,
+        metavar="N",
+        help="captured bytes of a row with its envelope (default: 500)",
+    )
+    parser.add_argument(
+        "--features",
+        type=_count,
+        metavar="N",
+        help="columns of each baseline (default: those of --store, else capture.inputs and "
+        "capture.outputs, else 25)",
+    )
+    parser.add_argument(
+        "--store",
+        metavar="DIR",
+        help="the deployment's store, s3://bucket or a folder: count the baselines' columns there",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=_run("cost", "planning"))
+
+
+def _add_migrate(commands: _Commands) -> None:
+    parser = _command(commands, "migrate", "take over monitors of Model Monitor", _MIGRATE)
+    parser.epilog = _MIGRATE_EXAMPLES
+    parser.add_argument(
+        "files", nargs="*", metavar="FILE", help="JSON of a describe command, or a list of several"
+    )
+    parser.add_argument(
+        "--schedule",
+        action="append",
+        metavar="NAME",
+        help="monitoring schedule to describe through the AWS API; may be given again",
+    )
+    parser.add_argument("--region", help="AWS region of --schedule (default: the environment's)")
+    parser.add_argument(
+        "--out",
+        default="monitors",
+        metavar="DIR",
+        help="where to write the monitor files (default: monitors)",
+    )
+    parser.add_argument(
+        "--captures",
+        metavar="URI",
+        help="DestinationS3Uri of the data capture (default: what describes the endpoint says)",
+    )
+    parser.add_argument(
+        "--metrics",
+        action="store_true",
+        help="publish the metrics per feature on, under the same names (billed one by one)",
+    )
+    parser.add_argument("--force", action="store_true", help="replace files that exist")
+    parser.set_defaults(run=_run("migrate", "planning"))

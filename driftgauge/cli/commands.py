@@ -5,27 +5,26 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from driftgauge.baseline import Baseline, build_baseline, read_baseline, write_baseline
-from driftgauge.capture.keys import parse_capture_key
-from driftgauge.capture.reader import read_capture
-from driftgauge.capture.schema import CaptureSchema
+from driftgauge.baseline import Baseline, build_baseline, write_baseline
+from driftgauge.baseline_files import decode_files, open_baseline, recover_baseline
 from driftgauge.capture.table import Table, read_table, table_format_of
 from driftgauge.cli import screen
-from driftgauge.cli.places import CAPTURE_SUFFIXES, TABLE_SUFFIXES, Source, find, folder
+from driftgauge.cli.places import TABLE_SUFFIXES, Source, find, folder
+from driftgauge.cli.sources import CaptureFiles, endpoints_of, find_captures
 from driftgauge.columns import Rejects, RowBatch
 from driftgauge.config import DecisionSettings, FeatureSettings, MonitorConfig, json_schema
 from driftgauge.config import load_monitor as load_config
 from driftgauge.drift.decision import judge_window
-from driftgauge.drift.verdict import WindowVerdict, encode_verdict
-from driftgauge.errors import CaptureError
+from driftgauge.drift.verdict import Mode, WindowVerdict, encode_verdict
+from driftgauge.errors import BaselineError, CaptureError
 from driftgauge.profile.profile import Profile
-from driftgauge.profile.spec import ProfileSpec
 from driftgauge.replay import (
     ProfiledWindow,
     covering_window,
@@ -40,22 +39,15 @@ from driftgauge.report.summary import summarize
 from driftgauge.report.wording import count, plural
 from driftgauge.windows import Window, WindowGrid, format_time
 
-_DATE_PARTS = 6  # variant, year, month, day, hour and file: what follows an endpoint in a key
-
 
 def baseline(arguments: argparse.Namespace) -> int:
-    """Write a baseline from training data."""
-    sources = find(arguments.data, suffixes=TABLE_SUFFIXES)
+    """Write a baseline from training data, or from Model Monitor's two files."""
+    files = (arguments.statistics, arguments.constraints)
+    if (arguments.data is None) == (None in files) or (arguments.data and any(files)):
+        raise BaselineError("give either --data, or both --statistics and --constraints")
     created = datetime.now(UTC).replace(microsecond=0)
     exclude = (*arguments.exclude, *([arguments.label] if arguments.label else []))
-    with screen.progress(sum(s.size for s in sources), "Reading training data") as advance:
-        built = build_baseline(
-            _tables(sources, arguments.header, advance),
-            version=f"{created:%Y%m%dT%H%M%SZ}",
-            outputs=arguments.outputs,
-            exclude=exclude,
-            created=created,
-        )
+    built = (_build if arguments.data else _recover)(arguments, exclude, created)
     target = folder(arguments.out)
     written = []
 
@@ -73,6 +65,52 @@ def baseline(arguments: argparse.Namespace) -> int:
     )
     screen.show_written(written)
     return 0
+
+
+def _build(arguments: argparse.Namespace, exclude: tuple[str, ...], created: datetime) -> Baseline:
+    sources = find(arguments.data, suffixes=TABLE_SUFFIXES)
+    config = load_config(Path(arguments.config)) if arguments.config else None
+    with screen.progress(sum(s.size for s in sources), "Reading training data") as advance:
+        tables = _tables(sources, arguments.header, advance)
+        first = next(tables, None)
+        known = first.columns if first else ()
+        label = config.label if config and config.label in known else None
+        return build_baseline(
+            chain([first] if first else [], tables),
+            version=f"{created:%Y%m%dT%H%M%SZ}",
+            outputs=arguments.outputs or _declared(config, known),
+            exclude=(*exclude, label) if label and label not in exclude else exclude,
+            overrides=config.features if config else None,
+            created=created,
+        )
+
+
+def _recover(
+    arguments: argparse.Namespace, exclude: tuple[str, ...], created: datetime
+) -> Baseline:
+    return recover_baseline(
+        decode_files(
+            statistics=_read_one(arguments.statistics), constraints=_read_one(arguments.constraints)
+        ),
+        outputs=arguments.outputs,
+        exclude=exclude,
+        created=created,
+    )
+
+
+def _read_one(path: str) -> bytes:
+    found = find([path], suffixes=(".json",))
+    if len(found) > 1:
+        raise BaselineError(f"{path} holds several files: name the one that is meant")
+    return found[0].objects.read(found[0].key)
+
+
+def _declared(config: MonitorConfig | None, columns: Collection[str]) -> tuple[str, ...]:
+    """Return the outputs that a monitor names, as far as the training data has them."""
+    if config is None:
+        return ()
+    declared = config.capture.outputs or ((config.prediction,) if config.prediction else ())
+    return tuple(name for name in declared if name in columns)
 
 
 def _tables(
@@ -120,6 +158,7 @@ def analyze(arguments: argparse.Namespace) -> int:
     summary = summarize(verdict)
     screen.show_verdict(summary)
     screen.show_written([f"{target.uri}{name}" for name in files])
+    captures.files.postprocess()
     return 1 if verdict.alarm else 0
 
 
@@ -128,7 +167,7 @@ def replay(arguments: argparse.Namespace) -> int:
     captures = _open_captures(arguments)
     config = captures.config
     length: timedelta | int = arguments.window or (config.window if config else timedelta(days=1))
-    table = None if arguments.json else screen.ReplayTable(length)
+    table = None if arguments.json else screen.ReplayTable(length, mode=captures.mode)
     rows = 0
     windows = _windows(captures, length, printing=arguments.json)
     for part in screen.judging(windows, printing=arguments.json):
@@ -196,6 +235,7 @@ def replayed(verdict: WindowVerdict, *, complete: bool) -> dict[str, Any]:
                 "adjusted_p_value": feature.adjusted_p_value,
                 "effect": feature.effect,
                 "rows": feature.rows,
+                **({"threshold": feature.threshold} if verdict.mode == "strict" else {}),
             }
             for feature in verdict.features
         ],
@@ -213,17 +253,18 @@ def schema(arguments: argparse.Namespace) -> int:
 class _Captures:
     """Captured files, and what they are compared with."""
 
-    sources: list[Source]
+    files: CaptureFiles
     baseline: Baseline
     config: MonitorConfig | None
     monitor: str
     variant: str
+    mode: Mode
     rejects: Rejects
 
     @property
     def size(self) -> int:
         """Bytes of all files, as stored."""
-        return sum(source.size for source in self.sources)
+        return sum(source.size for source in self.files.sources)
 
     @property
     def decision(self) -> DecisionSettings:
@@ -233,22 +274,11 @@ class _Captures:
     @property
     def features(self) -> dict[str, FeatureSettings]:
         """The overrides that apply."""
-        return self.config.features if self.config else {}
+        return self.config.column_settings if self.config else {}
 
     def batches(self, advance: Callable[[int], None], rejects: Rejects) -> Iterator[RowBatch]:
         """Read all rows."""
-        spec = self.baseline.spec
-        capture = self.config.capture if self.config else None
-        names = CaptureSchema(
-            inputs=(capture.inputs if capture else None) or spec.inputs or None,
-            outputs=(capture.outputs if capture else None) or spec.outputs or None,
-        )
-        for source in self.sources:
-            with source.open(advance) as stream:
-                for batch in read_capture(
-                    stream, schema=names, source=source.name, rejects=rejects
-                ):
-                    yield batch if spec.outputs else _without_outputs(batch, spec)
+        return self.files.batches(self.baseline.spec, advance=advance, rejects=rejects)
 
     def judge(self, profile: Profile, window: Window) -> WindowVerdict:
         """Compare a window with the baseline."""
@@ -261,44 +291,41 @@ class _Captures:
             variant=self.variant,
             window=window,
             evaluated_at=datetime.now(UTC).replace(microsecond=0),
+            mode=self.mode,
         )
 
 
 def _open_captures(arguments: argparse.Namespace) -> _Captures:
     config = load_config(Path(arguments.config)) if arguments.config else None
-    stored = read_baseline(folder(arguments.baseline).read)
-    sources = find(arguments.capture, suffixes=CAPTURE_SUFFIXES)
+    stored = open_baseline(
+        folder(arguments.baseline).read,
+        outputs=arguments.outputs,
+        config=config,
+        created=datetime.now(UTC).replace(microsecond=0),
+    )
+    sources = find_captures(arguments.capture, config)
     endpoint, variant = _endpoint_of(sources)
+    if config is not None and config.capture.format == "predictions":
+        variant = ", ".join(config.endpoint.variants)
     return _Captures(
-        sources=sources,
+        files=CaptureFiles(
+            sources=sources,
+            config=config,
+            config_path=Path(arguments.config) if arguments.config else None,
+            variant=arguments.variant,
+        ),
         baseline=stored,
         config=config,
         monitor=config.name if config else endpoint,
-        variant=variant,
+        variant=arguments.variant or variant,
+        mode=arguments.mode or (config.mode if config else "sound"),
         rejects=Rejects(),
     )
 
 
-def _without_outputs(batch: RowBatch, spec: ProfileSpec) -> RowBatch:
-    """Leave out the predictions, which come first, when the baseline knows of none.
-
-    They were not in the training data, so they would only fail the check for extra columns.
-    """
-    names = list(batch.columns)
-    known = set(spec.inputs)
-    first = next((i for i, name in enumerate(names) if name in known), 0)
-    return replace(batch, columns={name: batch.columns[name] for name in names[first:]})
-
-
-def _endpoint_of(sources: Sequence[Source]) -> tuple[str, str]:
+def _endpoint_of(sources: list[Source]) -> tuple[str, str]:
     """Return endpoint and variant that the keys name; words that say so if they do not."""
-    found = set()
-    for source in sources:
-        parts = source.name.removeprefix("s3://").strip("/").split("/")
-        prefix = "/".join(parts[: -_DATE_PARTS - 1])
-        key = parse_capture_key("/".join(parts), prefix=prefix)
-        if key is not None:
-            found.add((key.endpoint, key.variant))
+    found = endpoints_of(sources)
     if not found:
         return "local captures", "all"
     endpoints = sorted({endpoint for endpoint, _ in found})

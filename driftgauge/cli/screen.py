@@ -24,11 +24,19 @@ from rich.table import Table
 from rich.text import Text
 
 from driftgauge.columns import Rejects
-from driftgauge.drift.verdict import FeatureVerdict, WindowVerdict
+from driftgauge.drift.verdict import FeatureVerdict, Mode, WindowVerdict
 from driftgauge.replay import ProfiledWindow
 from driftgauge.report.markup import printable, shorten
-from driftgauge.report.summary import STATE_WORDS, State, Summary, state_of, worst_first
-from driftgauge.report.wording import count, distance, moment, p_value, plural, share
+from driftgauge.report.summary import (
+    STATE_WORDS,
+    State,
+    Summary,
+    evidence_text,
+    measured_text,
+    state_of,
+    worst_first,
+)
+from driftgauge.report.wording import count, moment, p_value, plural, share
 from driftgauge.windows import format_duration
 
 # Without a terminal there is no width to fit: wide enough that no line wraps.
@@ -44,6 +52,7 @@ _NARROWEST = {
     "Drifted": 7,
     "Worst feature": 8,
     "Effect": 6,
+    "Distance": 8,
     "": _BAR,
     "p": 7,
     "Violations": 10,
@@ -110,6 +119,8 @@ def _bars(*columns: ProgressColumn) -> Progress:
 
 def report_rejects(rejects: Rejects, *, rows: int) -> None:
     """Say on standard error what was rejected, without the rejected text itself."""
+    if rejects.dropped:
+        note(f"{plural(rejects.dropped, 'record')} dropped by the preprocess hook")
     if not rejects.total:
         return
     reasons = sorted(rejects.counts.items(), key=lambda item: -item[1])
@@ -131,7 +142,8 @@ class ReplayTable:
     On a terminal too narrow for all columns, those that repeat others are left out.
     """
 
-    def __init__(self, length: timedelta | int) -> None:
+    def __init__(self, length: timedelta | int, *, mode: Mode = "sound") -> None:
+        self._measure = "Distance" if mode == "strict" else "Effect"
         by_rows = isinstance(length, int)
         kind = f"{count(length)} rows" if isinstance(length, int) else format_duration(length)
         wide = console().width >= _WIDTH_FOR_ALL
@@ -152,9 +164,9 @@ class ReplayTable:
             "Verdict": False,
             **({"Drifted": True} if wide else {}),
             "Worst feature": False,
-            "Effect": True,
+            self._measure: True,
             **({"": False} if wide else {}),
-            "p": True,
+            **({"p": True} if mode == "sound" else {}),
             "Violations": True,
         }
         for name, right in self._columns.items():
@@ -171,7 +183,7 @@ class ReplayTable:
         if not complete:
             self._table.caption = "* the rows that were left, fewer than a window has"
         state = state_of(verdict)
-        measured = [f for f in worst_first(verdict.features) if f.effect is not None]
+        measured = [f for f in worst_first(verdict.features) if f.size is not None]
         worst = measured[0] if measured else None
         drifted = sum(f.verdict == "drift" for f in verdict.features)
         judged = sum(f.verdict != "insufficient_data" for f in verdict.features)
@@ -182,7 +194,7 @@ class ReplayTable:
             "Verdict": STATE_WORDS[state].lower(),
             "Drifted": f"{drifted} of {judged}",
             "Worst feature": shorten(worst.name, 32) if worst else "",
-            "Effect": distance(worst.effect) if worst else "",
+            self._measure: measured_text(worst) if worst else "",
             "": _bar(worst),
             "p": p_value(worst.adjusted_p_value) if worst else "",
             "Violations": count(len(verdict.violations)),
@@ -206,10 +218,11 @@ def _clock(at: datetime) -> str:
 
 
 def _bar(feature: FeatureVerdict | None) -> str:
-    """Return a bar whose length is the square root of the effect, full at 1."""
-    if feature is None or feature.effect is None or feature.effect <= 0:
+    """Return a bar: of the square root of the effect, in strict mode of the distance; full at 1."""
+    if feature is None or feature.size is None or feature.size <= 0:
         return ""
-    return "━" * round(_BAR * min(1.0, math.sqrt(feature.effect)))
+    length = feature.size if feature.effect is None else math.sqrt(feature.effect)
+    return "━" * round(_BAR * min(1.0, length))
 
 
 def summary_line(verdicts: Sequence[WindowVerdict]) -> str:
@@ -228,7 +241,13 @@ def summary_line(verdicts: Sequence[WindowVerdict]) -> str:
         text += f"{moment(first.window_start)} UTC"
         drifted = [f for f in worst_first(first.features) if f.verdict == "drift"]
         if drifted:
-            text += f" ({shorten(drifted[0].name, 60)}, effect {distance(drifted[0].effect)})"
+            worst = drifted[0]
+            figure = (
+                f"effect {measured_text(worst)}"
+                if worst.threshold is None
+                else evidence_text(worst)
+            )
+            text += f" ({shorten(worst.name, 60)}, {figure})"
     if unjudged:
         text += f"; {count(unjudged)} had too few rows to judge"
     return f"{text}."

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftgauge.checks.data_quality import check_profile, drift_violations
+from driftgauge.checks.strict import judge_strictly
 from driftgauge.drift.cells import Comparison, coarse_groups, compare, merge, moved_cells
 from driftgauge.drift.distances import psi, psi_bias
 from driftgauge.drift.significance import (
@@ -26,7 +27,7 @@ from driftgauge.drift.significance import (
     independence,
 )
 from driftgauge.drift.special import holm
-from driftgauge.drift.verdict import CellShift, FeatureVerdict, WindowVerdict
+from driftgauge.drift.verdict import CellShift, FeatureVerdict, Mode, Violation, WindowVerdict
 from driftgauge.errors import ProfileError
 from driftgauge.profile.profile import FeatureProfile, Profile
 from driftgauge.windows import Window
@@ -62,6 +63,7 @@ def judge_window(
     window: Window,
     evaluated_at: datetime,
     other_baseline_rows: int = 0,
+    mode: Mode = "sound",
 ) -> WindowVerdict:
     """Compare a window with its baseline, column by column, and check its data quality.
 
@@ -72,7 +74,7 @@ def judge_window(
     profile : Profile
         The window's rows, counted against the baseline's specification.
     decision : DecisionSettings
-        Error probability, smallest effect, fewest rows.
+        Error probability, smallest effect, fewest rows; of no meaning in strict mode.
     features : mapping of str to FeatureSettings
         Overrides by column. An ignored column has no verdict and no part in the correction.
     monitor, variant : str
@@ -83,6 +85,8 @@ def judge_window(
         Now.
     other_baseline_rows : int, default 0
         Rows of the window that were counted against another baseline.
+    mode : {"sound", "strict"}
+        Strict: by the thresholds of ``constraints.json``, as Model Monitor decides.
 
     Raises
     ------
@@ -94,12 +98,11 @@ def judge_window(
             f"the window is counted against baseline {profile.spec.version!r}, not "
             f"{baseline.spec.version!r}: profile its capture again"
         )
-    verdicts = judge_features(
-        baseline=baseline.profile, profile=profile, decision=decision, features=features
-    )
-    violations = check_profile(
-        baseline=baseline, profile=profile, settings=decision, features=features
-    )
+    if mode == "strict":
+        found = judge_strictly(baseline=baseline, profile=profile, features=features)
+        verdicts, violations = found.features, found.violations
+    else:
+        verdicts, violations = _judge_soundly(baseline, profile, decision, features)
     return WindowVerdict(
         monitor=monitor,
         variant=variant,
@@ -110,10 +113,26 @@ def judge_window(
         rows=profile.rows,
         records=profile.records,
         features=verdicts,
-        violations=violations + drift_violations(verdicts, settings=decision, features=features),
+        violations=violations,
         rejected=dict(profile.rejected),
         other_baseline_rows=other_baseline_rows,
+        mode=mode,
     )
+
+
+def _judge_soundly(
+    baseline: Baseline,
+    profile: Profile,
+    decision: DecisionSettings,
+    features: Mapping[str, FeatureSettings],
+) -> tuple[tuple[FeatureVerdict, ...], tuple[Violation, ...]]:
+    verdicts = judge_features(
+        baseline=baseline.profile, profile=profile, decision=decision, features=features
+    )
+    violations = check_profile(
+        baseline=baseline, profile=profile, settings=decision, features=features
+    )
+    return verdicts, violations + drift_violations(verdicts, settings=decision, features=features)
 
 
 def judge_features(

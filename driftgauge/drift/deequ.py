@@ -67,21 +67,29 @@ def numeric_distance(baseline: Sequence[float], window: Sequence[float]) -> floa
     return largest
 
 
-def categorical_distance(baseline: Mapping[str, float], window: Mapping[str, float]) -> float:
+def categorical_distance(
+    baseline: Mapping[str, float],
+    window: Mapping[str, float],
+    *,
+    baseline_rows: float | None = None,
+    window_rows: float | None = None,
+) -> float:
     """Return the largest difference of a category's share, which is 0 where it is absent.
 
     Parameters
     ----------
     baseline, window : mapping of str to float
         Counts of the categories. Two empty sides have distance 0.
+    baseline_rows, window_rows : float, optional
+        Sums of all counts, where the mappings hold only some categories.
 
     Examples
     --------
     >>> categorical_distance({"a": 1, "b": 1}, {"a": 3, "b": 1})
     0.25
     """
-    m = sum(baseline.values()) or 1.0
-    n = sum(window.values()) or 1.0
+    m = (sum(baseline.values()) if baseline_rows is None else baseline_rows) or 1.0
+    n = (sum(window.values()) if window_rows is None else window_rows) or 1.0
     categories = {*baseline, *window}
     gaps = (abs(baseline.get(c, 0.0) / m - window.get(c, 0.0) / n) for c in categories)
     return max(gaps, default=0.0)

@@ -16,6 +16,9 @@ from driftgauge.errors import StoreError
 from driftgauge.profile.spec import Kind, Role
 
 Outcome = Literal["ok", "drift", "insufficient_data"]
+# How windows are judged: driftgauge's way, or SageMaker Model Monitor's.
+Mode = Literal["sound", "strict"]
+Test = Literal["anderson_darling", "ks", "chi_squared", "linf_simple", "linf_robust"]
 # Model Monitor's check type of a drifted column.
 BASELINE_DRIFT: Final = "baseline_drift_check"
 
@@ -36,9 +39,15 @@ class FeatureVerdict:
     Attributes
     ----------
     distance : float or None
-        Population stability index with half a count added to each cell, in nats.
+        Population stability index with half a count added to each cell, in nats. In strict mode
+        Model Monitor's distance: L-infinity, between 0 and 1, or the p-value of chi-squared.
     effect : float or None
-        ``distance`` less what sampling alone would give: PSI - (B - 1)(1/n + 1/m).
+        ``distance`` less what sampling alone would give: PSI - (B - 1)(1/n + 1/m). Strict mode
+        has none.
+    threshold : float or None
+        Strict mode only: what ``distance`` is compared with.
+    statistic : float or None
+        Of ``test``; for ``linf_robust`` the distance before it is reduced.
     p_value, adjusted_p_value : float or None
         Of ``test``, before and after the correction for the number of columns.
     rows : int
@@ -56,11 +65,22 @@ class FeatureVerdict:
     reason: str
     distance: float | None = None
     effect: float | None = None
-    test: Literal["anderson_darling", "ks", "chi_squared"] | None = None
+    threshold: float | None = None
+    test: Test | None = None
     statistic: float | None = None
     p_value: float | None = None
     adjusted_p_value: float | None = None
     moved: tuple[CellShift, ...] = ()
+
+    @property
+    def size(self) -> float | None:
+        """How far the column is from its baseline, to order columns by: larger is further.
+
+        The effect; in strict mode the distance, or one less the p-value.
+        """
+        if self.effect is not None or self.distance is None:
+            return self.effect
+        return 1.0 - self.distance if self.test == "chi_squared" else self.distance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +98,7 @@ class WindowVerdict:
 
     ``rejected`` counts rejected records and rows by reason. ``other_baseline_rows`` are rows of
     the window that were profiled against another baseline and are not part of this verdict.
+    ``mode`` is how it was judged.
     """
 
     monitor: str
@@ -92,6 +113,7 @@ class WindowVerdict:
     violations: tuple[Violation, ...]
     rejected: dict[str, int] = field(default_factory=dict)
     other_baseline_rows: int = 0
+    mode: Mode = "sound"
     version: int = 1
 
     def __post_init__(self) -> None:
@@ -112,7 +134,7 @@ class WindowVerdict:
 
     def _drifted(self, role: Role) -> tuple[FeatureVerdict, ...]:
         drifted = [f for f in self.features if f.role == role and f.verdict == "drift"]
-        return tuple(sorted(drifted, key=lambda f: -(f.effect or 0.0)))
+        return tuple(sorted(drifted, key=lambda f: -(f.size or 0.0)))
 
     @property
     def quality_violations(self) -> tuple[Violation, ...]:

@@ -37,8 +37,10 @@ def infer_type(types: TypeCounts) -> InferredType:
     return "Integral" if types.integral else "Unknown"
 
 
-def quantile_edges(ordered: NDArray[np.float64], cells: int = QUANTILE_CELLS) -> tuple[float, ...]:
-    """Return edges that split values into cells of equal numbers, as far as repeats allow.
+def quantile_edges(
+    values: NDArray[np.float64], counts: NDArray[np.int64], cells: int = QUANTILE_CELLS
+) -> tuple[float, ...]:
+    """Return edges that split numbers into cells of equal weight, as far as repeats allow.
 
     The first edge is the smallest value and the last lies just above the largest, so the
     outermost cells hold what the training data never reached. A value that is heavier than a
@@ -46,23 +48,31 @@ def quantile_edges(ordered: NDArray[np.float64], cells: int = QUANTILE_CELLS) ->
 
     Parameters
     ----------
-    ordered : ndarray of float64, shape (n,)
-        Finite, in increasing order, n >= 1.
+    values : ndarray of float64, shape (n,)
+        Finite, strictly increasing, n >= 1.
+    counts : ndarray of int64, shape (n,)
+        How often each occurs, at least once; fewer than 2**55 in all.
     cells : int
         How many cells between the outermost two.
 
     Examples
     --------
-    >>> quantile_edges(np.array([1.0, 1.0, 1.0, 1.0, 2.0, 3.0]), cells=3)[:-1]
+    >>> quantile_edges(np.array([1.0, 2.0, 3.0]), np.array([4, 1, 1]), cells=3)[:-1]
     (1.0, 2.0)
     """
-    n = ordered.shape[0]
-    picked = ordered[np.arange(cells) * n // cells]
-    edges, repeats = np.unique(picked, return_counts=True)
-    after = np.searchsorted(ordered, edges[repeats > 1], side="right")
+    below = np.cumsum(counts)
+    ranks = np.arange(cells) * int(below[-1]) // cells
+    picked, repeats = np.unique(np.searchsorted(below, ranks, side="right"), return_counts=True)
+    after = picked[repeats > 1] + 1
     with np.errstate(over="ignore"):
-        top = np.nextafter(ordered[-1], np.inf)
-    found = np.concatenate([edges, ordered[after[after < n]], [top] if np.isfinite(top) else []])
+        top = np.nextafter(values[-1], np.inf)
+    found = np.concatenate(
+        [
+            values[picked],
+            values[after[after < values.shape[0]]],
+            [top] if np.isfinite(top) else [],
+        ]
+    )
     return tuple(np.unique(found).tolist())
 
 
@@ -129,27 +139,73 @@ def _numeric_feature(
                 "leave its kind out, or set it to categorical"
             )
         return FeatureSpec(name=name, role=role, kind="numeric", inferred_type=inferred)
-    fresh = np.append(True, ordered[1:] > ordered[:-1])
-    distinct = int(np.count_nonzero(fresh))
+    first = np.flatnonzero(np.append(True, ordered[1:] > ordered[:-1]))
+    center = ratio_to_float(exact_sum(ordered), ordered.shape[0] << UNIT_BITS)
+    return numeric_feature(
+        name,
+        role,
+        inferred,
+        kind,
+        values=ordered[first],
+        counts=np.diff(first, append=ordered.shape[0]),
+        center=center,
+        scale=_spread(ordered, center),
+    )
+
+
+def numeric_feature(
+    name: str,
+    role: Role,
+    inferred: InferredType,
+    kind: Kind | None,
+    *,
+    values: NDArray[np.float64],
+    counts: NDArray[np.int64],
+    center: float,
+    scale: float,
+    cells: int = QUANTILE_CELLS,
+) -> FeatureSpec:
+    """Choose the cells of a column of numbers.
+
+    Parameters
+    ----------
+    name, role, inferred : str
+        Of the column.
+    kind : {"numeric", "discrete"}, optional
+        What the user says.
+    values : ndarray of float64, shape (n,)
+        The distinct numbers, finite, in increasing order, n >= 1.
+    counts : ndarray of int64, shape (n,)
+        How often each occurs, at least once.
+    center, scale : float
+        Mean and population standard deviation (1.0 if that is zero).
+    cells : int
+        How many cells of equal weight a numeric column has.
+
+    Raises
+    ------
+    BaselineError
+        If the column is to be discrete and has too many values.
+    """
+    distinct = values.shape[0]
     if kind is None:
         few = distinct <= MOST_DISCRETE_VALUES
-        repeated = ordered.shape[0] >= _ROWS_PER_DISCRETE_VALUE * distinct
+        repeated = int(counts.sum()) >= _ROWS_PER_DISCRETE_VALUE * distinct
         kind = "discrete" if few and repeated else "numeric"
     if kind == "discrete" and distinct > MOST_CATEGORIES:
         raise BaselineError(
             f"column {name!r} is set to discrete but has {distinct} different values; "
             f"at most {MOST_CATEGORIES} can be counted one by one: set it to numeric"
         )
-    discrete = tuple((ordered[fresh] + 0.0).tolist())
-    center = ratio_to_float(exact_sum(ordered), ordered.shape[0] << UNIT_BITS)
+    discrete = tuple((values + 0.0).tolist())
     return FeatureSpec(
         name=name,
         role=role,
         kind=kind,
         inferred_type=inferred,
-        edges=discrete if kind == "discrete" else quantile_edges(ordered),
+        edges=discrete if kind == "discrete" else quantile_edges(values, counts, cells),
         center=center,
-        scale=_spread(ordered, center),
+        scale=scale,
     )
 
 

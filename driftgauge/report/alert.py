@@ -15,6 +15,7 @@ from typing import Any, Literal
 from driftgauge.drift.verdict import FeatureVerdict, WindowVerdict
 from driftgauge.report import wording
 from driftgauge.report.markup import printable, shorten
+from driftgauge.report.summary import evidence_text
 
 Tone = Literal["alarm", "recovery", "notice", "question", "failure"]
 
@@ -316,10 +317,15 @@ def _more(number: int, noun: str) -> list[str]:
 
 def describe_feature(feature: FeatureVerdict) -> str:
     """Describe a column's verdict in one line: distance, p-value, and what moved most."""
+    figures = (
+        f"PSI {wording.distance(feature.distance)}, effect {wording.distance(feature.effect)}, "
+        f"p {wording.p_value(feature.adjusted_p_value)}"
+        if feature.threshold is None
+        else evidence_text(feature)
+    )
     text = (
         f"{shorten(feature.name, _NAME_LIMIT)} ({feature.role}): "
-        f"PSI {wording.distance(feature.distance)}, effect {wording.distance(feature.effect)}, "
-        f"p {wording.p_value(feature.adjusted_p_value)}, {wording.plural(feature.rows, 'row')}"
+        f"{figures}, {wording.plural(feature.rows, 'row')}"
     )
     moved = [
         f"{shorten(cell.label, 30)} {wording.share(cell.baseline_share)} -> "

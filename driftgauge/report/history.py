@@ -1,4 +1,4 @@
-"""Drift over time: the effect of the worst columns, window by window."""
+"""Drift over time: the effect (in strict mode the distance) of the worst columns by window."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ _WIDTH, _HEIGHT = 960.0, 306.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 190.0, 26.0, 46.0
 _LINES = 5
 _EFFECT_TICKS = (0.0, 0.02, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+_DISTANCE_TICKS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +44,9 @@ def windows_to_draw(
     """Return the windows of the chart in time order, the reported one among them.
 
     The report of one long window may come with the verdicts of its parts; then the parts are
-    drawn and the whole is not.
+    drawn and the whole is not. Windows judged in another mode have other figures and are left out.
     """
+    history = [window for window in history if window.mode == verdict.mode]
     at = {w.window_start: w for w in history if w.window_start != verdict.window_start}
     parts = parts_of(verdict, history)
     at |= {part.window_start: part for part in parts}
@@ -114,11 +116,11 @@ def _lines(verdict: WindowVerdict, windows: Sequence[WindowVerdict]) -> list[_Li
     for window in windows:
         for feature in window.features:
             if feature.verdict == "drift":
-                peak[feature.name] = max(peak.get(feature.name, 0.0), feature.effect or 0.0)
+                peak[feature.name] = max(peak.get(feature.name, 0.0), feature.size or 0.0)
     now = worst_first(verdict.features)
     drifting = [feature.name for feature in now if feature.verdict == "drift"]
     once = sorted(peak, key=lambda name: -peak[name])
-    rest = [feature.name for feature in now if feature.effect is not None]
+    rest = [feature.name for feature in now if feature.size is not None]
     names = list(dict.fromkeys([*drifting, *once, *rest]))[:_LINES]
     lines = []
     for name in names:
@@ -126,7 +128,7 @@ def _lines(verdict: WindowVerdict, windows: Sequence[WindowVerdict]) -> list[_Li
         lines.append(
             _Line(
                 name=name,
-                effects=[feature.effect if feature else None for feature in found],
+                effects=[_level(feature) if feature else None for feature in found],
                 drifted=[bool(feature and feature.verdict == "drift") for feature in found],
                 drifts_now=name in drifting or name in peak,
             )
@@ -134,20 +136,27 @@ def _lines(verdict: WindowVerdict, windows: Sequence[WindowVerdict]) -> list[_Li
     return [line for line in lines if any(effect is not None for effect in line.effects)]
 
 
-def history_chart(
-    verdict: WindowVerdict, windows: Sequence[WindowVerdict], *, min_effect: float
-) -> str:
+def _level(feature: FeatureVerdict) -> float | None:
+    """Return the height of a column's dot; a p-value has none on an axis of distances."""
+    if feature.effect is not None:
+        return feature.effect
+    return None if feature.test == "chi_squared" else feature.distance
+
+
+def history_chart(verdict: WindowVerdict, windows: Sequence[WindowVerdict], *, limit: float) -> str:
     """Draw effects over time with the alarm threshold; empty if there is nothing to draw.
 
     The effect axis is a square-root scale: for a shifted normal column the PSI grows with the
-    square of the shift, so equal steps on the page are equal shifts.
+    square of the shift, so equal steps on the page are equal shifts. Strict mode's distances grow
+    with the shift and have an ordinary axis.
     """
+    strict = verdict.mode == "strict"
     lines = _lines(verdict, windows)
     if not lines:
         return ""
     start, end = windows[0].window_start, max(w.window_end for w in windows)
     seconds = max(1.0, (end - start).total_seconds())
-    highest = max([min_effect * 2, *(e for line in lines for e in line.effects if e is not None)])
+    highest = max([limit * 2, *(e for line in lines for e in line.effects if e is not None)])
     top = highest * 1.08
     bottom = _HEIGHT - _BOTTOM
 
@@ -155,11 +164,12 @@ def history_chart(
         return _LEFT + (at - start).total_seconds() / seconds * (_WIDTH - _LEFT - _RIGHT)
 
     def y(effect: float) -> float:
-        return bottom - math.sqrt(max(0.0, effect) / top) * (bottom - _TOP)
+        part = max(0.0, effect) / top if top else 0.0
+        return bottom - (part if strict else math.sqrt(part)) * (bottom - _TOP)
 
     body = (
         _alarm_bands(windows, x, bottom)
-        + _effect_axis(top, min_effect, y)
+        + _effect_axis(top, limit, y, strict=strict)
         + _time_axis(start, end, x, bottom)
         + _draw_lines(lines, windows, x, y)
         + _reported_window(verdict, windows, x, bottom)
@@ -169,10 +179,11 @@ def history_chart(
         key="history",
         width=_WIDTH,
         height=_HEIGHT,
-        title="Effect over time",
+        title=f"{'Distance' if strict else 'Effect'} over time",
         description=(
             f"{plural(len(windows), 'window')} from {moment(start)} to {moment(end)} UTC, "
-            f"{plural(alarms, 'window')} with an alarm. Newest effects: "
+            f"{plural(alarms, 'window')} with an alarm. Newest "
+            f"{'distances' if strict else 'effects'}: "
             + "; ".join(f"{line.name} {distance(line.effects[-1])}" for line in lines)
         ),
         body=body,
@@ -198,13 +209,15 @@ def _alarm_bands(
     return "".join(parts)
 
 
-def _effect_axis(top: float, min_effect: float, y: Callable[[float], float]) -> str:
+def _effect_axis(top: float, limit: float, y: Callable[[float], float], *, strict: bool) -> str:
     right = _WIDTH - _RIGHT
-    threshold = y(min_effect)
+    threshold = y(limit)
+    ticks = _DISTANCE_TICKS if strict else _EFFECT_TICKS
+    words = f"threshold: {limit:g}" if strict else f"worth an alarm: {limit:g} PSI"
     parts = []
-    for tick in _EFFECT_TICKS:
+    for tick in ticks:
         at = y(tick)
-        if tick > top or (tick != min_effect and abs(at - threshold) < 12):
+        if tick > top or (tick != limit and abs(at - threshold) < 12):
             continue
         parts.append(
             f'<line class="{"axis" if tick == 0 else "grid"}" x1="{number(_LEFT)}" '
@@ -216,12 +229,12 @@ def _effect_axis(top: float, min_effect: float, y: Callable[[float], float]) -> 
         f'<line class="threshold" x1="{number(_LEFT)}" x2="{number(right)}" '
         f'y1="{number(threshold)}" y2="{number(threshold)}"/>'
         f'<text class="tick" x="{number(_LEFT + 6)}" y="{number(threshold - 5)}">'
-        f"worth an alarm: {min_effect:g} PSI</text>"
+        f"{words}</text>"
     )
-    if min_effect not in _EFFECT_TICKS:
+    if limit not in ticks:
         parts.append(
             f'<text class="tick" x="{number(_LEFT - 7)}" y="{number(threshold + 3.5)}" '
-            f'text-anchor="end">{min_effect:g}</text>'
+            f'text-anchor="end">{limit:g}</text>'
         )
     return "".join(parts)
 
@@ -314,7 +327,8 @@ def _dots(
             f'<circle class="dot {style}{"" if drifted else " calm"}" '
             f'cx="{number(middles[index])}" cy="{number(y(effect))}" '
             f'r="{"4" if drifted else "2.2"}"><title>{escape(line.name)}, '
-            f"{escape(moment(windows[index].window_start))} UTC: effect {distance(effect)}"
+            f"{escape(moment(windows[index].window_start))} UTC: "
+            f"{'distance' if windows[index].mode == 'strict' else 'effect'} {distance(effect)}"
             f"{', drift' if drifted else ''}</title></circle>"
         )
     return parts

@@ -11,30 +11,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from driftgauge.drift.verdict import FeatureVerdict, WindowVerdict
+from driftgauge.drift.verdict import FeatureVerdict, Mode, WindowVerdict
+from driftgauge.report import figures
 from driftgauge.report.bars import bars_of
 from driftgauge.report.history import history_chart, parts_of, windows_to_draw
 from driftgauge.report.markup import escape, shorten
 from driftgauge.report.style import STYLE
-from driftgauge.report.summary import (
-    STATE_WORDS,
-    TEST_WORDS,
-    summarize,
-    worst_first,
-)
+from driftgauge.report.summary import STATE_WORDS, summarize, worst_first
 from driftgauge.report.svg import category_chart, interval_chart, sparkline, value_chart
-from driftgauge.report.wording import (
-    DASH,
-    MINUS,
-    count,
-    distance,
-    moment,
-    p_value,
-    plural,
-    quantity,
-    share,
-    span,
-)
+from driftgauge.report.wording import MINUS, count, moment, plural, quantity, share, span
 
 if TYPE_CHECKING:
     from driftgauge.baseline import Baseline
@@ -84,6 +69,7 @@ def render_report(
         When the page is made.
     decision : DecisionSettings, optional
         The monitor's settings, for the threshold line of the chart; without them the default.
+        In strict mode the line is the constraints' threshold.
 
     Returns
     -------
@@ -91,8 +77,11 @@ def render_report(
         A whole HTML document, to be written as UTF-8.
     """
     features = worst_first(verdict.features)
-    page = _Page(baseline=baseline, profile=profile)
-    min_effect = decision.min_effect if decision else _DEFAULT_MIN_EFFECT
+    page = _Page(baseline=baseline, profile=profile, mode=verdict.mode)
+    if verdict.mode == "strict":
+        limit = baseline.constraints.settings.comparison_threshold
+    else:
+        limit = decision.min_effect if decision else _DEFAULT_MIN_EFFECT
     front, rest = features[:_IN_FRONT], features[_IN_FRONT:]
     name = escape(verdict.monitor)
     return "".join(
@@ -109,22 +98,23 @@ def render_report(
             _opening(verdict, history),
             _table_section(page, front, rest=len(rest)),
             _drifted_section(page, features),
-            _history_section(verdict, history, min_effect),
+            _history_section(verdict, history, limit),
             _violations_section(verdict),
             _rejected_section(verdict),
             _calm_section(page, features),
             _rest_section(page, rest),
             "</main>",
-            _footer(verdict, generated_at, min_effect),
+            _footer(verdict, generated_at, limit),
             "</body></html>\n",
         )
     )
 
 
 class _Page:
-    """The two profiles a report compares, by column."""
+    """The two profiles a report compares, by column, and how the window was judged."""
 
-    def __init__(self, *, baseline: Baseline, profile: Profile) -> None:
+    def __init__(self, *, baseline: Baseline, profile: Profile, mode: Mode) -> None:
+        self.mode = mode
         self.baseline_rows = baseline.profile.rows
         self._known = {feature.name for feature in profile.spec.features}
         self._baseline = baseline.profile
@@ -147,7 +137,8 @@ def _header(verdict: WindowVerdict, baseline: Baseline) -> str:
         f"<span>{escape(moment(verdict.window_start))} to {escape(moment(verdict.window_end))} "
         f"UTC ({escape(span(verdict.window_start, verdict.window_end))})</span>"
         f"<span>baseline <bdi>{escape(verdict.baseline_version)}</bdi>, "
-        f"{plural(baseline.profile.rows, 'row')}</span></p></header>"
+        f"{plural(baseline.profile.rows, 'row')}</span>"
+        f"{'<span>strict mode</span>' if verdict.mode == 'strict' else ''}</p></header>"
     )
 
 
@@ -216,10 +207,9 @@ def _feature_table(page: _Page, features: list[FeatureVerdict]) -> str:
     rows = "".join(_feature_row(page, feature) for feature in features)
     return (
         '<div class="scroll"><table class="features"><thead><tr><th scope="col">Feature</th>'
-        '<th scope="col">Verdict</th><th scope="col" class="n">Effect</th>'
-        '<th scope="col" class="n">PSI</th><th scope="col" class="n">Test statistic</th>'
-        '<th scope="col" class="n">Corrected p</th><th scope="col" class="n">Values</th>'
-        '<th scope="col" class="n">Missing</th><th scope="col">Distribution</th></tr></thead>'
+        f'<th scope="col">Verdict</th>{figures.headings(page.mode)}'
+        '<th scope="col" class="n">Values</th><th scope="col" class="n">Missing</th>'
+        '<th scope="col">Distribution</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
 
@@ -239,17 +229,10 @@ def _feature_row(page: _Page, feature: FeatureVerdict) -> str:
         picture = sparkline(
             bars_of(old, new, fine=False), title=f"{feature.name}: baseline and window"
         )
-    statistic = DASH
-    if feature.test and feature.statistic is not None:
-        shown = quantity(feature.statistic)
-        statistic = f"{shown}<small>{TEST_WORDS[feature.test]}</small>"
     return (
         f'<tr><th scope="row"><bdi>{escape(shorten(feature.name, 80))}</bdi>'
         f"<small>{feature.role}, {feature.kind}</small></th><td>{_badge(feature)}</td>"
-        f'<td class="n strong">{distance(feature.effect)}</td>'
-        f'<td class="n">{distance(feature.distance)}</td><td class="n">{statistic}</td>'
-        f'<td class="n">{escape(p_value(feature.adjusted_p_value))}</td>'
-        f'<td class="n">{count(feature.rows)}</td>'
+        f'{figures.cells(feature, page.mode)}<td class="n">{count(feature.rows)}</td>'
         f'<td class="n">{escape(share(feature.missing_share))}</td><td>{picture}</td></tr>'
     )
 
@@ -274,8 +257,8 @@ def _calm_section(page: _Page, features: list[FeatureVerdict]) -> str:
     shown = calm[: _CHARTS_BESIDE_DRIFT if few else _CHARTS_WITHOUT_DRIFT]
     cards = "".join(_small_card(page, feature, key=f"g{i}") for i, feature in enumerate(shown))
     return (
-        '<h2>Not drifted</h2><p class="note">The largest effects among the features that did not '
-        f'drift.</p><div class="pairs">{cards}</div>'
+        f'<h2>Not drifted</h2><p class="note">The largest {figures.MEASURES[page.mode]}s among '
+        f'the features that did not drift.</p><div class="pairs">{cards}</div>'
     )
 
 
@@ -327,26 +310,14 @@ def _small_card(page: _Page, feature: FeatureVerdict, *, key: str) -> str:
     if columns is None:
         return ""
     return (
-        f'<article class="card">{_card_header(feature)}<p class="reason">Effect '
-        f'<span class="strong">{distance(feature.effect)}</span>, PSI '
-        f"{distance(feature.distance)}, corrected p {escape(p_value(feature.adjusted_p_value))}</p>"
+        f'<article class="card">{_card_header(feature)}'
+        f'<p class="reason">{figures.one_line(feature, page.mode)}</p>'
         f"{_chart(*columns, key=key)}</article>"
     )
 
 
 def _facts(page: _Page, feature: FeatureVerdict, old: FeatureProfile, new: FeatureProfile) -> str:
-    facts = [
-        ("Effect (corrected PSI)", f'<span class="strong">{distance(feature.effect)}</span>'),
-        ("PSI", distance(feature.distance)),
-    ]
-    if feature.test and feature.statistic is not None:
-        facts.append((TEST_WORDS[feature.test], quantity(feature.statistic)))
-        facts.append(
-            (
-                "p, corrected (raw)",
-                f"{escape(p_value(feature.adjusted_p_value))} ({escape(p_value(feature.p_value))})",
-            )
-        )
+    facts = figures.facts(feature, page.mode)
     before = old.missing / page.baseline_rows if page.baseline_rows else 0.0
     facts.append(("Missing", _change(share(before), share(feature.missing_share))))
     facts.append(("Values in this window", count(feature.rows)))
@@ -389,20 +360,20 @@ def _points(change: float) -> str:
     return f"{sign}{abs(change) * 100:.1f} pp"
 
 
-def _history_section(
-    verdict: WindowVerdict, history: Sequence[WindowVerdict], min_effect: float
-) -> str:
+def _history_section(verdict: WindowVerdict, history: Sequence[WindowVerdict], limit: float) -> str:
     windows = windows_to_draw(verdict, history)
     if len(windows) < 2:
         return ""
-    chart = history_chart(verdict, windows, min_effect=min_effect)
+    chart = history_chart(verdict, windows, limit=limit)
     if not chart:
         return ""
     alarms = sum(window.alarm for window in windows)
+    scale = figures.history_note(verdict.features, verdict.mode)
     return (
         '<h2>Drift over time</h2><p class="note">'
-        f"Effect of the worst features over {plural(len(windows), 'window')}, on a square-root "
-        f"scale. Triangles and shading mark the {plural(alarms, 'window')} with an alarm.</p>"
+        f"{figures.MEASURES[verdict.mode].capitalize()} of the worst features over "
+        f"{plural(len(windows), 'window')}{scale}. Triangles and shading mark the "
+        f"{plural(alarms, 'window')} with an alarm.</p>"
         f'<div class="scroll">{chart}</div>'
     )
 
@@ -444,30 +415,8 @@ def _rejected_section(verdict: WindowVerdict) -> str:
     )
 
 
-def _footer(verdict: WindowVerdict, generated_at: datetime, min_effect: float) -> str:
-    terms = (
-        (
-            "PSI",
-            "Population stability index between baseline and window over the baseline's cells, "
-            "with half a count added to each cell, in nats. 0 means identical.",
-        ),
-        (
-            "Effect",
-            "PSI less what sampling alone would give at these numbers of rows. For a normal "
-            "column, 0.1 is a shift of the mean by about a third of a standard deviation.",
-        ),
-        (
-            "Corrected p",
-            "Chance of a difference at least this large if nothing had changed, corrected for "
-            "the number of features judged (Holm).",
-        ),
-        (
-            "Drift",
-            "The difference is significant after correction and its effect exceeds "
-            f"{min_effect:g}, or the limit set for that feature. With too few values the verdict "
-            "is insufficient data, never no drift.",
-        ),
-    )
+def _footer(verdict: WindowVerdict, generated_at: datetime, limit: float) -> str:
+    terms = figures.terms(verdict.mode, limit)
     inner = "".join(f"<dt>{term}</dt><dd>{text}</dd>" for term, text in terms)
     return (
         f"<footer><div><h2>How to read this</h2><dl>{inner}</dl>"

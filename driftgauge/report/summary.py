@@ -21,6 +21,8 @@ TEST_WORDS = {
     "anderson_darling": "Anderson-Darling",
     "ks": "Kolmogorov-Smirnov",
     "chi_squared": "Chi-squared",
+    "linf_simple": "Simple",
+    "linf_robust": "Robust",
 }
 _NAME_LENGTH = 60
 
@@ -43,13 +45,13 @@ class Summary:
 
 
 def worst_first(features: tuple[FeatureVerdict, ...]) -> list[FeatureVerdict]:
-    """Order features: drifted ones by effect, then judged ones by effect, then the unjudged."""
+    """Order features: drifted ones by size, then judged ones by size, then the unjudged."""
     rank = {"drift": 0, "ok": 1, "insufficient_data": 2}
     return sorted(
         features,
         key=lambda f: (
             rank[f.verdict],
-            -(f.effect if f.effect is not None else float("-inf")),
+            -(f.size if f.size is not None else float("-inf")),
             f.name,
         ),
     )
@@ -62,6 +64,27 @@ def state_of(verdict: WindowVerdict) -> State:
     if verdict.violations:
         return "violations"
     return "insufficient" if verdict.insufficient else "ok"
+
+
+def measured_text(feature: FeatureVerdict) -> str:
+    """Write what a column is judged by: its effect; in strict mode Model Monitor's distance."""
+    if feature.effect is not None:
+        return distance(feature.effect)
+    if feature.test == "chi_squared":
+        return f"p {_p_phrase(feature.p_value)}"
+    return distance(feature.distance)
+
+
+def evidence_text(feature: FeatureVerdict) -> str:
+    """Say in figures why a column was judged as it was."""
+    if feature.threshold is None:
+        return (
+            f"effect {distance(feature.effect)}, PSI {distance(feature.distance)}, "
+            f"corrected p {_p_phrase(feature.adjusted_p_value)}"
+        )
+    test = TEST_WORDS[feature.test] if feature.test else ""
+    figure = "" if feature.test == "chi_squared" else "distance "
+    return f"{test} {figure}{measured_text(feature)}, threshold {feature.threshold:g}"
 
 
 def moved_text(cells: tuple[CellShift, ...], *, limit: int = 2) -> str:
@@ -95,10 +118,7 @@ def _names(features: list[FeatureVerdict], limit: int = 3) -> str:
 def _drift_headline(verdict: WindowVerdict) -> str:
     drifted = [f for f in worst_first(verdict.features) if f.verdict == "drift"]
     worst = drifted[0]
-    evidence = (
-        f"effect {distance(worst.effect)}, PSI {distance(worst.distance)}, "
-        f"corrected p {_p_phrase(worst.adjusted_p_value)}"
-    )
+    evidence = evidence_text(worst)
     if len(drifted) == 1:
         kind = "prediction" if worst.role == "output" else "feature"
         text = f"The {kind} {_names(drifted)} drifted ({evidence})"
@@ -141,8 +161,10 @@ def _ok_headline(verdict: WindowVerdict) -> str:
     judged = [f for f in worst_first(verdict.features) if f.verdict == "ok"]
     text = f"No feature drifted and no check failed over {plural(len(judged), 'judged feature')}."
     top = judged[0]
-    if top.effect is None:
+    if top.size is None:
         return text
+    if top.threshold is not None:
+        return f"{text} Closest is {_names([top])} ({evidence_text(top)})."
     return f"{text} The largest effect is {distance(top.effect)}, on {_names([top])}."
 
 

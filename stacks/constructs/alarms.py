@@ -170,15 +170,19 @@ def _volume_alarm(
 
 def _window_limits(monitor: MonitorConfig, variant: str) -> Iterator[Limit]:
     settings = monitor.alarms
+    limit = (
+        "by more than the thresholds of constraints.json"
+        if monitor.mode == "strict"
+        else "beyond chance and by more than decision.min_effect"
+    )
     for kind, metric, comparison, threshold, meaning in (
         (
             "feature-drift",
             "DriftedFeatures",
             AT_LEAST,
             1.0,
-            "inputs of the model are distributed otherwise than in its baseline, beyond chance "
-            "and by more than decision.min_effect. The report names the features, worst first: "
-            "has an upstream source changed, or the world?",
+            f"inputs of the model are distributed otherwise than in its baseline, {limit}. The "
+            "report names the features, worst first: has an upstream source changed, or the world?",
         ),
         (
             "prediction-drift",

@@ -192,6 +192,31 @@ class Function(Construct):
             )
         )
 
+    def read_places(self, places: Iterable[str], *, reason: str) -> None:
+        """Let the function read objects that the monitors name as ``s3://bucket/key``."""
+        resources = []
+        for place in places:
+            bucket, _, key = place.removeprefix("s3://").partition("/")
+            resources.append(objects_arn(bucket, key))
+        if resources:
+            self._allow("s3:GetObject", resources, reason)
+
+    def put_metrics(self, namespaces: Iterable[str]) -> None:
+        """Let the function publish metrics in these namespaces through the API.
+
+        PutMetricData knows no resources; the condition on the namespace is what limits it.
+        """
+        self.role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["cloudwatch:PutMetricData"],
+                resources=["*"],
+                conditions={"StringEquals": {"cloudwatch:namespace": sorted(namespaces)}},
+            )
+        )
+        acknowledge_wildcards(
+            self, ["*"], "PutMetricData knows no resources; a condition limits the namespaces."
+        )
+
     def _allow(self, action: str, resources: list[str], reason: str) -> None:
         self.role.add_to_policy(iam.PolicyStatement(actions=[action], resources=resources))
         acknowledge_wildcards(self, resources, reason)

@@ -202,3 +202,17 @@ def test_a_domain_is_suggested_where_values_repeat() -> None:
     assert suggested(tenth).domains is not None, "a tenth of the values occurs once"
     assert suggested([f"w{i}" for i in range(120)] * 2).domains is not None
     assert suggested([f"w{i}" for i in range(121)] * 2).domains is None
+
+
+def test_a_missing_value_counts_as_a_value_for_the_domain_as_in_deequ() -> None:
+    words: list[Value] = [*(f"w{i % 9}" for i in range(18)), "once"]
+    # One of ten values occurs once; with a value missing once it is two of eleven.
+    assert suggested(words).domains is not None
+    assert suggested([*words, None]).domains is None
+    assert suggested([*words, None, None]).domains is not None
+
+
+def test_a_threshold_too_large_for_a_float_is_refused() -> None:
+    settings = {"distribution_constraints": {"comparison_threshold": 10**400}}
+    with pytest.raises(BaselineError, match="comparison_threshold"):
+        decoded(features=[], monitoring_config=settings)

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from driftgauge.baseline import build_baseline, write_baseline
+from driftgauge.capture.table import read_table
 from driftgauge.errors import ConflictError
 from driftgauge.store import MonitorStore
 from tests.unit.lambda_world import HOUR, STORE, World, batch, deployed, training_csv
@@ -90,6 +93,70 @@ def test_a_baseline_of_a_retraining_is_built_but_not_put_in_force(world: World) 
     assert world.store.read_current() == before
     world.call("baseline", event)
     assert world.contents("loans/baseline/v9/") == files
+
+
+def files_of(*, rows: int = 500, seed: int = 1) -> dict[str, bytes]:
+    """Model Monitor's two files of training data, made aside."""
+    table = read_table(
+        BytesIO(training_csv(rows, seed=seed)), source="t", format="csv", header=True
+    )
+    stored: dict[str, bytes] = {}
+    write_baseline(build_baseline(table, version="v", created=HOUR), stored.__setitem__)
+    del stored["baseline.json"]
+    return stored
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_model_monitors_two_files_become_the_baseline_when_both_are_there(
+    world: World, order: tuple[int, int]
+) -> None:
+    files = list(files_of().items())
+    first, second = (files[i] for i in order)
+    event = world.put(STORE, f"{PLACE}/old/{first[0]}", first[1])
+    assert world.call("baseline", batch(event)) == {"batchItemFailures": []}
+    assert world.keys("loans/baseline/") == []
+    both = [event, world.put(STORE, f"{PLACE}/old/{second[0]}", second[1])]
+    assert world.call("baseline", batch(both[1])) == {"batchItemFailures": []}
+    current, _ = world.store.read_current()
+    baseline = world.function("runtime").runtime().baseline(world.store, current.baseline)
+    assert baseline.version == current.baseline
+    assert (baseline.spec.outputs, baseline.spec.inputs) == (("score",), ("amount", "region"))
+    assert baseline.profile.rows == 500
+    assert baseline.statistics == dict(files)["statistics.json"]
+    # Both events again, in one batch and late: nothing changes.
+    before = world.contents()
+    assert world.call("baseline", batch(*both)) == {"batchItemFailures": []}
+    assert world.contents() == before
+
+
+def test_edited_constraints_make_a_new_baseline_with_the_model_beside_the_folder(
+    world: World,
+) -> None:
+    world.put(STORE, f"{PLACE}/old.model.json", b'{"weights": 1}')
+    for name, data in files_of().items():
+        world.call("baseline", batch(world.put(STORE, f"{PLACE}/old/{name}", data)))
+    first, _ = world.store.read_current()
+    assert first.model == first.baseline
+    edited = files_of()["constraints.json"].replace(b'"Enabled"', b'"Disabled"', 1)
+    world.call("baseline", batch(world.put(STORE, f"{PLACE}/old/constraints.json", edited)))
+    second, _ = world.store.read_current()
+    assert [earlier.baseline for earlier in second.history] == [first.baseline]
+    baseline = world.function("runtime").runtime().baseline(world.store, second.baseline)
+    assert baseline.constraints.settings.evaluate_constraints is False
+
+
+def test_files_that_cannot_be_used_or_are_gone_come_back(world: World) -> None:
+    files = files_of()
+    world.put(STORE, f"{PLACE}/bad/constraints.json", files["constraints.json"])
+    bad = world.put(STORE, f"{PLACE}/bad/statistics.json", b'{"features": 1}')
+    gone = world.put(STORE, f"{PLACE}/gone/statistics.json", files["statistics.json"])
+    world.s3.delete_object(Bucket=STORE, Key=f"{PLACE}/gone/statistics.json")
+    answer = world.call("baseline", batch(bad, gone))
+    assert len(answer["batchItemFailures"]) == 2
+    reasons = json.dumps([line.get("reason") for line in world.printed()])
+    assert "has no list `features`" in reasons
+    assert "is gone" in reasons
+    assert world.keys("loans/baseline/") == []
 
 
 @pytest.mark.parametrize(

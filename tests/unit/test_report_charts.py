@@ -154,7 +154,7 @@ def test_parts_of_the_reported_window_are_drawn_in_its_place() -> None:
 def test_a_window_without_a_verdict_interrupts_the_line() -> None:
     effects = [0.01, 0.02, None, 0.03, 0.01]
     windows = [window(i, feature("x", effect)) for i, effect in enumerate(effects)]
-    chart = history_chart(windows[-1], windows, min_effect=0.02)
+    chart = history_chart(windows[-1], windows, limit=0.02)
     assert chart.count('<path class="line') == 2
 
 
@@ -164,7 +164,7 @@ def test_at_most_five_lines_are_drawn_and_drifted_features_come_first() -> None:
         window(0, *calm, feature("once", 0.3, "drift"), feature("now", 0.0)),
         window(1, *calm, feature("once", 0.0), feature("now", 0.2, "drift")),
     ]
-    chart = history_chart(windows[1], windows, min_effect=0.02)
+    chart = history_chart(windows[1], windows, limit=0.02)
     assert chart.count('<path class="line') == 5
     assert 'class="label s0"' in chart and 'class="label s1"' in chart
     assert chart.count('class="label quiet"') == 3

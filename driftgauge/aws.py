@@ -1,0 +1,171 @@
+"""The engine's two conversations with AWS beside S3, which is in ``store``.
+
+``put_metric_data`` publishes metrics that the embedded metric format cannot carry;
+``describe_schedule`` reads what is to be migrated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from driftgauge.errors import ObjectNotFoundError, StoreError
+from driftgauge.report.compatible_metrics import MetricPoint
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_cloudwatch.type_defs import MetricDatumTypeDef
+
+# PutMetricData takes 1,000 metrics and 1 MB a request; with the longest names half as many fit.
+_POINTS_PER_REQUEST = 500
+# Which operation describes the job definition of a schedule that names one.
+_DESCRIBE_DEFINITION = {
+    "DataQuality": "describe_data_quality_job_definition",
+    "ModelQuality": "describe_model_quality_job_definition",
+    "ModelBias": "describe_model_bias_job_definition",
+    "ModelExplainability": "describe_model_explainability_job_definition",
+}
+
+
+def put_metric_data(
+    *,
+    namespace: str,
+    points: Sequence[MetricPoint],
+    moment: datetime,
+    client: CloudWatchClient | None = None,
+) -> None:
+    """Publish metrics with the API instead of in a log line.
+
+    The embedded metric format has numbers and arrays of at most 100 numbers; a statistic set
+    over thousands of values is none of these.
+
+    Parameters
+    ----------
+    namespace : str
+        Of the metrics.
+    points : sequence of MetricPoint
+        At most 500 go into one request. Nothing is sent for none.
+    moment : datetime
+        The time of all points; at most two weeks ago.
+    client : CloudWatchClient, optional
+        Default: one with the credentials of the process.
+
+    Raises
+    ------
+    StoreError
+        If CloudWatch refuses the request, or cannot be reached.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    if not points:
+        return
+    if client is None:
+        import boto3
+
+        client = boto3.client("cloudwatch")
+    for first in range(0, len(points), _POINTS_PER_REQUEST):
+        some = points[first : first + _POINTS_PER_REQUEST]
+        try:
+            client.put_metric_data(
+                Namespace=namespace, MetricData=[_datum(point, moment) for point in some]
+            )
+        except (BotoCoreError, ClientError) as error:
+            raise StoreError(f"metrics of namespace {namespace!r} are refused: {error}") from error
+
+
+def _datum(point: MetricPoint, moment: datetime) -> MetricDatumTypeDef:
+    datum: MetricDatumTypeDef = {
+        "MetricName": point.name,
+        "Dimensions": [{"Name": name, "Value": value} for name, value in point.dimensions],
+        "Timestamp": moment,
+        "Unit": "None",
+    }
+    if isinstance(point.value, float):
+        datum["Value"] = point.value
+    else:
+        datum["StatisticValues"] = {
+            "SampleCount": point.value.count,
+            "Sum": point.value.total,
+            "Minimum": point.value.minimum,
+            "Maximum": point.value.maximum,
+        }
+    return datum
+
+
+def describe_schedule(name: str, *, region: str | None = None, client: Any = None) -> list[Any]:
+    """Describe a monitoring schedule of SageMaker, its job definition and its endpoint.
+
+    Parameters
+    ----------
+    name : str
+        The monitoring schedule.
+    region : str, optional
+        Default: that of the process.
+    client : SageMaker client, optional
+        Default: one with the credentials of the process.
+
+    Returns
+    -------
+    list of dict
+        The answers of DescribeMonitoringSchedule, of the job definition's Describe operation if
+        the schedule names one, and of DescribeEndpoint if the endpoint still exists.
+
+    Raises
+    ------
+    ObjectNotFoundError
+        If there is no such schedule.
+    StoreError
+        If SageMaker cannot be asked.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        if client is None:
+            import boto3
+
+            client = boto3.client("sagemaker", region_name=region)
+        schedule = client.describe_monitoring_schedule(MonitoringScheduleName=name)
+        answers = [schedule]
+        config = schedule["MonitoringScheduleConfig"]
+        definition = config.get("MonitoringJobDefinitionName")
+        kind = config.get("MonitoringType") or schedule.get("MonitoringType") or "DataQuality"
+        if definition is not None:
+            describe = getattr(client, _DESCRIBE_DEFINITION[kind])
+            answers.append(describe(JobDefinitionName=definition))
+        endpoint = next(_named_endpoints(answers), None)
+        if endpoint is not None:
+            answers += _describe_endpoint(client, endpoint)
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ResourceNotFound":
+            raise ObjectNotFoundError(
+                f"there is no monitoring schedule {name!r} in this account and region, or its job "
+                f"definition is gone: {error}"
+            ) from error
+        raise StoreError(f"monitoring schedule {name!r} cannot be described: {error}") from error
+    except BotoCoreError as error:
+        raise StoreError(f"monitoring schedule {name!r} cannot be described: {error}") from error
+    return answers
+
+
+def _describe_endpoint(client: Any, name: str) -> list[Any]:
+    from botocore.exceptions import ClientError
+
+    try:
+        return [client.describe_endpoint(EndpointName=name)]
+    except ClientError as error:
+        # SageMaker's answer for an endpoint that does not exist; then the definition has to do.
+        if error.response["Error"]["Code"] in ("ValidationException", "ResourceNotFound"):
+            return []
+        raise
+
+
+def _named_endpoints(answer: Any) -> Iterator[str]:
+    """Find the endpoint's name, which the answers hold at one place or another."""
+    if isinstance(answer, dict):
+        if isinstance(answer.get("EndpointName"), str):
+            yield answer["EndpointName"]
+        answer = list(answer.values())
+    if isinstance(answer, list):
+        for part in answer:
+            yield from _named_endpoints(part)

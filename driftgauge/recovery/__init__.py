@@ -1,0 +1,1 @@
+"""Baselines from Model Monitor's files alone, when the training data is gone."""

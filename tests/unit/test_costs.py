@@ -1,0 +1,288 @@
+"""What a deployment is estimated to cost, and that the documents say the same."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from driftgauge.cli import main
+from driftgauge.config import MonitorConfig, MonitorSet, load_monitors, parse_monitor
+from driftgauge.costs import (
+    FILE_METRICS,
+    POSTPROCESS_METRICS,
+    PREPROCESS_METRICS,
+    PRICES,
+    WINDOW_METRICS,
+    Assumptions,
+    default_assumptions,
+    estimate_deployment,
+    estimate_monitor,
+    summary_line,
+)
+from driftgauge.store import Current, LocalObjects, MonitorStore
+from driftgauge.windows import parse_time
+
+ROOT = Path(__file__).resolve().parents[2]
+USUAL = Assumptions()
+
+
+def monitor(**settings: Any) -> MonitorConfig:
+    return parse_monitor({"name": "churn", "endpoint": {"name": "churn"}, **settings}, "churn.yaml")
+
+
+def cost(config: MonitorConfig, service: str, word: str, assumed: Assumptions = USUAL) -> float:
+    items = estimate_monitor(config, assumed).items
+    (item,) = [one for one in items if one.service == service and word in one.what]
+    return item.cost
+
+
+def test_a_total_is_the_sum_of_its_items() -> None:
+    estimate = estimate_deployment(MonitorSet(monitors=(monitor(),)))
+    items = [*estimate.shared, *estimate.monitors[0].items]
+    by_hand = sum(item.quantity * item.price.dollars for item in items)
+    assert estimate.total == pytest.approx(by_hand)
+    assert all(item.quantity > 0 and math.isfinite(item.cost) for item in items)
+
+
+def test_hourly_jobs_of_model_monitor_are_billed_by_the_minute() -> None:
+    # 730 jobs of 5 minutes at $0.23 an hour; 25 features with three metrics at $0.30.
+    jobs, metrics = estimate_monitor(monitor(), USUAL).alternative
+    assert jobs.cost == pytest.approx(730 * 5 / 60 * 0.23)
+    assert metrics.cost == pytest.approx(25 * 3 * 0.30)
+
+
+def test_metrics_per_feature_are_billed_only_where_a_monitor_opts_in() -> None:
+    plain = estimate_monitor(monitor(window="1h"), USUAL)
+    opted = estimate_monitor(
+        monitor(window="1h", model_monitor_metrics={"schedule": "churn-hourly"}), USUAL
+    )
+    assert plain.compatible_metrics == 0
+    assert opted.compatible_metrics == pytest.approx(75 * 0.30 + 730 * 0.01 / 1000)
+    assert opted.total - plain.total == pytest.approx(opted.compatible_metrics)
+    assert summary_line(opted).endswith("$22.51 of it for model_monitor_metrics")
+
+
+def test_a_metric_is_billed_for_the_hours_in_which_it_has_data() -> None:
+    opted = {"model_monitor_metrics": {"schedule": "churn"}}
+    assert cost(monitor(window="1d", **opted), "CloudWatch", "per feature") == pytest.approx(
+        75 * 0.30 / 24
+    )
+    hourly = cost(monitor(window="1h"), "CloudWatch", "metrics of the monitor")
+    daily = cost(monitor(window="1d"), "CloudWatch", "metrics of the monitor")
+    assert hourly == pytest.approx((2 + 8) * 0.30)
+    assert daily == pytest.approx((2 + 8 / 24) * 0.30)
+
+
+def test_alarms_that_look_every_ten_seconds_cost_three_times_as_much() -> None:
+    fine = monitor(window="1h", alarms={"period": "10s"})
+    assert cost(fine, "CloudWatch", "more than once a minute") == pytest.approx(5 * 0.30)
+    standard = [i for i in estimate_monitor(fine, USUAL).items if i.what == "alarms"]
+    assert standard[0].quantity == 5
+
+
+def test_every_variant_has_metrics_and_alarms_of_its_own() -> None:
+    two = monitor(window="1h", endpoint={"name": "churn", "variants": ["a", "b"]})
+    one = monitor(window="1h")
+    for word in ("metrics of the monitor", "unusual volume"):
+        assert cost(two, "CloudWatch", word) == pytest.approx(2 * cost(one, "CloudWatch", word))
+    # There is one composite alarm, whatever the number of variants.
+    assert cost(two, "CloudWatch", "stands for all") == cost(one, "CloudWatch", "stands for all")
+
+
+def test_more_files_cost_more_requests_and_more_rows_cost_more_compute() -> None:
+    config = monitor()
+    busy = replace(USUAL, files_per_hour=6000)
+    assert cost(config, "S3", "written", busy) > 50 * cost(config, "S3", "written")
+    heavy = replace(USUAL, rows_per_hour=1e7)
+    assert cost(config, "Lambda", "compute of profile", heavy) > 3 * cost(
+        config, "Lambda", "compute of profile"
+    )
+    assert cost(config, "S3", "written", heavy) == cost(config, "S3", "written")
+
+
+def test_long_windows_evaluated_on_arrival_read_their_profiles_again_and_again() -> None:
+    arriving = monitor(window="7d", evaluate="on_arrival", debounce="10s")
+    scheduled = monitor(window="7d")
+    assert cost(arriving, "S3", "profiles read") > 100 * cost(scheduled, "S3", "profiles read")
+
+
+def test_files_that_come_faster_than_the_debounce_are_evaluated_every_ten_debounces() -> None:
+    config = monitor(window="1h", evaluate="on_arrival", debounce="60s")
+    busy = replace(USUAL, files_per_hour=3600)
+    written = [i for i in estimate_monitor(config, busy).items if "written" in i.what]
+    evaluations = (written[0].quantity - 3600 * 730) / 7
+    assert evaluations == pytest.approx(6 * 730)
+
+
+def test_the_columns_a_monitor_names_are_counted() -> None:
+    named = monitor(capture={"inputs": ["a", "b", "c"], "outputs": ["score"]})
+    assert default_assumptions(named).features == 4
+    assert default_assumptions(monitor(capture={"inputs": ["a"]})).features == 2
+    assert default_assumptions(named, features=7).features == 7
+    assert default_assumptions(monitor()).features == Assumptions().features
+
+
+def test_retraining_is_billed_where_it_is_enabled() -> None:
+    retrained = monitor(prediction="p", label="l", retraining={"enabled": True})
+    assert cost(retrained, "Step Functions", "retrainings") > 0
+    assert not [i for i in estimate_monitor(monitor(), USUAL).items if "retrain" in i.what]
+
+
+def test_the_functions_publish_exactly_the_metrics_that_are_billed() -> None:
+    text = "".join(
+        (ROOT / "lambdas" / name).read_text(encoding="utf-8")
+        for name in ("profile.py", "evaluation.py", "evaluate.py", "hooks.py")
+    )
+    published = set(re.findall(r'Measure\(\s*"(\w+)"', text))
+    # FeatureDistance or PredictionDistance, by the column's role.
+    published |= set(re.findall(r'"(\w+Distance)"', text))
+    billed = (*FILE_METRICS, *WINDOW_METRICS, *PREPROCESS_METRICS, *POSTPROCESS_METRICS)
+    assert published == set(billed)
+
+
+def test_hooks_have_a_metric_each() -> None:
+    hooks = {"preprocess": "s3://b/pre.py", "postprocess": "s3://b/post.py"}
+    hooked = monitor(window="1h", capture={"hooks": hooks})
+    assert cost(hooked, "CloudWatch", "metrics of the monitor") == pytest.approx(12 * 0.30)
+
+
+def test_every_price_is_used() -> None:
+    configs = (
+        monitor(window="1h", model_monitor_metrics={"schedule": "s"}),
+        parse_monitor(
+            {
+                "name": "other",
+                "endpoint": {"name": "other"},
+                "prediction": "p",
+                "label": "l",
+                "alarms": {"period": "10s"},
+                "retraining": {"enabled": True},
+            },
+            "other.yaml",
+        ),
+    )
+    estimate = estimate_deployment(MonitorSet(monitors=configs))
+    used = {item.price for item in estimate.shared}
+    for one in estimate.monitors:
+        used |= {item.price for item in (*one.items, *one.alternative)}
+    assert used == set(PRICES.values())
+
+
+def test_the_command_prints_items_and_what_model_monitor_would_cost(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["cost", "--monitors", str(ROOT / "monitors")]) == 0
+    out = capsys.readouterr().out
+    estimate = estimate_deployment(load_monitors(ROOT / "monitors"))
+    assert f"About ${estimate.total:,.2f} a month" in out
+    assert f"${estimate.monitors[0].model_monitor:,.2f}" in out
+    assert "With evaluate: on_schedule" in out
+    assert "re-check" in out
+
+
+def test_the_command_prints_one_json_object(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "churn.yaml").write_text("name: churn\nendpoint: {name: churn}\n")
+    arguments = ["--monitors", str(tmp_path), "--rows-per-hour", "2e4", "--features", "80"]
+    assert main(["cost", *arguments, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    (one,) = document["monitors"]
+    assert one["assumptions"]["rows_per_hour"] == 20_000
+    assert one["assumptions"]["features"] == 80
+    assert one["total"] == pytest.approx(sum(item["cost"] for item in one["items"]), abs=0.01)
+    assert document["total"] == pytest.approx(one["total"] + document["shared"]["total"], abs=0.02)
+
+
+def test_the_command_counts_the_columns_of_the_stored_baseline(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "churn.yaml").write_text("name: churn\nendpoint: {name: churn}\n")
+    objects = LocalObjects(tmp_path / "store")
+    store = MonitorStore(objects=objects, monitor="churn")
+    since = parse_time("2026-01-01T00:00:00Z")
+    store.write_current(Current(baseline="v1", model=None, since=since), if_tag=None)
+    features = json.dumps({"features": [{"name": str(i)} for i in range(9)]}).encode()
+    objects.write(store.baseline_key("v1", "statistics.json"), features)
+    arguments = ["--monitors", str(tmp_path), "--store", str(tmp_path / "store"), "--json"]
+    assert main(["cost", *arguments]) == 0
+    (one,) = json.loads(capsys.readouterr().out)["monitors"]
+    assert one["assumptions"]["features"] == 9
+
+
+@pytest.mark.parametrize("features", ["0", "many", "-3", "1.5"])
+def test_a_number_of_features_that_is_none_is_a_usage_error(
+    features: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["cost", "--features", features])
+    assert stopped.value.code == 2
+    assert "whole number" in capsys.readouterr().err
+
+
+def documented(title: str) -> list[list[str]]:
+    """Return the cells of the first table below a heading of docs/costs.md."""
+    text = (ROOT / "docs" / "costs.md").read_text(encoding="utf-8")
+    (section,) = re.findall(rf"(?ms)^## {re.escape(title)}$(.*?)(?=^## |\Z)", text)
+    rows = [line for line in section.splitlines() if line.startswith("|")]
+    table = rows[: rows.index(next((r for r in rows[2:] if r.startswith("|---")), rows[-1])) + 1]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in table[2:]]
+
+
+def test_the_documents_items_are_those_of_the_default_monitor() -> None:
+    estimate = estimate_deployment(MonitorSet(monitors=(monitor(),)))
+    (one,) = estimate.monitors
+    expected = [[i.service, i.what, f"{i.cost:,.2f}"] for i in one.items]
+    expected.append(["**Together**", "", f"**{one.total:,.2f}**"])
+    assert documented("The default monitor") == expected
+    jobs, metrics = one.alternative
+    prose = " ".join((ROOT / "docs" / "costs.md").read_text(encoding="utf-8").split())
+    assert f"however many monitors: ${estimate.shared_total:,.2f}" in prose
+    assert f"same endpoint: ${jobs.cost:,.2f} for the instances" in prose
+    assert f"and ${metrics.cost:,.2f} for its metrics per feature" in prose
+
+
+def test_the_documents_scenarios_are_computed_ones() -> None:
+    expected = []
+    for words, config, assumed in SCENARIOS:
+        one = estimate_monitor(config, assumed)
+        expected.append(
+            [
+                words,
+                f"{one.total:,.2f}",
+                f"{one.compatible_metrics:,.2f}",
+                f"{one.model_monitor:,.2f}",
+            ]
+        )
+    assert documented("What it depends on") == expected
+
+
+def test_the_documents_prices_are_those_that_are_used() -> None:
+    expected = [
+        [name, f"${p.dollars:.10f}".rstrip("0").rstrip("."), p.unit] for name, p in PRICES.items()
+    ]
+    assert documented("Prices") == expected
+
+
+COMPATIBLE = {"model_monitor_metrics": {"schedule": "churn"}}
+SCENARIOS: list[tuple[str, MonitorConfig, Assumptions]] = [
+    ("daily windows (the default)", monitor(), USUAL),
+    ("hourly windows", monitor(window="1h"), USUAL),
+    ("hourly windows and `model_monitor_metrics`", monitor(window="1h", **COMPATIBLE), USUAL),
+    (
+        "the same with 100 features",
+        monitor(window="1h", **COMPATIBLE),
+        replace(USUAL, features=100),
+    ),
+    ("daily windows and `model_monitor_metrics`", monitor(**COMPATIBLE), USUAL),
+    ("a million rows an hour", monitor(), replace(USUAL, rows_per_hour=1e6)),
+    ("600 capture files an hour", monitor(), replace(USUAL, files_per_hour=600)),
+    ("daily windows, on arrival", monitor(evaluate="on_arrival"), USUAL),
+    ("weekly windows, on arrival", monitor(window="7d", evaluate="on_arrival"), USUAL),
+]
