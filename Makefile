@@ -59,4 +59,4 @@ bench: $(VENV)/.installed-dev ## Measure speed, memory and sizes
 	@$(BIN)/python -m benchmarks
 
 clean: ## Remove what the targets above made
-	@rm -rf $(VENV) node_modules cdk.out build demo-output
+	@rm -rf $(VENV) node_modules cdk.out build .cache demo-output

@@ -79,7 +79,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 def capture_bucket(run: Runtime, config: MonitorConfig) -> str:
     """Return the bucket that holds a monitor's captures and ground truth."""
     bucket = config.capture.bucket or run.settings.CAPTURE_BUCKET
-    if bucket is None:
+    if not bucket:
         raise ConfigError(
             f"monitor {config.name} names no capture.bucket, and the function's environment has "
             "no CAPTURE_BUCKET"

@@ -141,13 +141,13 @@ class _Payloads:
             return None
         if '"' in joined and not _self_contained(texts):
             return None
+        if "\r" not in joined and joined.count("\n") == len(texts) - 1 and all(texts):
+            return cls(texts, joined, [1] * len(texts))
         if "\r" in joined or "\n\n" in joined or joined[:1] == "\n" or joined[-1:] == "\n":
             texts = [_without_blank_lines(text) for text in texts]
             joined = "\n".join(texts)
         if not all(texts):
             return None
-        if joined.count("\n") == len(texts) - 1:
-            return cls(texts, joined, [1] * len(texts))
         return cls(texts, joined, [text.count("\n") + 1 for text in texts])
 
     def decode(
