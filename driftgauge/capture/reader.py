@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import compress
 from typing import BinaryIO
 
@@ -69,6 +70,13 @@ def read_capture(
     >>> batch.rows, list(batch.columns), batch.columns["plan"].words
     (1, ['age', 'plan'], ('a',))
     """
+    if schema.outputs == ():
+        everything = replace(schema, outputs=None)
+        for both_sides in read_capture(
+            stream, schema=everything, source=source, rejects=rejects, chunk_bytes=chunk_bytes
+        ):
+            yield _inputs_only(both_sides, schema.inputs or ())
+        return
     envelopes = Envelopes(Record, unlike="not a capture record", source=source, rejects=rejects)
     moments = Moments()
     regular = RegularReader(moments=moments)
@@ -81,6 +89,13 @@ def read_capture(
         if batch is not None:
             yield batch
     envelopes.check()
+
+
+def _inputs_only(batch: RowBatch, inputs: tuple[str, ...]) -> RowBatch:
+    """Leave out the output columns, which come before the first known input."""
+    names = list(batch.columns)
+    first = next((i for i, name in enumerate(names) if name in inputs), 0)
+    return replace(batch, columns={name: batch.columns[name] for name in names[first:]})
 
 
 def _gather(

@@ -17,7 +17,8 @@ class CaptureSchema:
         Columns of a CSV row (or JSON array) the endpoint received. None: name them ``_c0``,
         ``_c1``, ... after the outputs, as Model Monitor does.
     outputs : tuple of str or None
-        Columns the endpoint returned. None: name them ``_c0``, ``_c1``, ...
+        Columns the endpoint returned. None: name them ``_c0``, ``_c1``, ... Empty: leave out what
+        the endpoint returned, whatever it is.
 
     Notes
     -----

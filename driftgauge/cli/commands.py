@@ -25,7 +25,6 @@ from driftgauge.drift.decision import judge_window
 from driftgauge.drift.verdict import WindowVerdict, encode_verdict
 from driftgauge.errors import CaptureError
 from driftgauge.profile.profile import Profile
-from driftgauge.profile.spec import ProfileSpec
 from driftgauge.replay import (
     ProfiledWindow,
     covering_window,
@@ -241,14 +240,12 @@ class _Captures:
         capture = self.config.capture if self.config else None
         names = CaptureSchema(
             inputs=(capture.inputs if capture else None) or spec.inputs or None,
-            outputs=(capture.outputs if capture else None) or spec.outputs or None,
+            # What the training data did not have can be compared with nothing.
+            outputs=(capture.outputs if capture and spec.outputs else None) or spec.outputs,
         )
         for source in self.sources:
             with source.open(advance) as stream:
-                for batch in read_capture(
-                    stream, schema=names, source=source.name, rejects=rejects
-                ):
-                    yield batch if spec.outputs else _without_outputs(batch, spec)
+                yield from read_capture(stream, schema=names, source=source.name, rejects=rejects)
 
     def judge(self, profile: Profile, window: Window) -> WindowVerdict:
         """Compare a window with the baseline."""
@@ -277,17 +274,6 @@ def _open_captures(arguments: argparse.Namespace) -> _Captures:
         variant=variant,
         rejects=Rejects(),
     )
-
-
-def _without_outputs(batch: RowBatch, spec: ProfileSpec) -> RowBatch:
-    """Leave out the predictions, which come first, when the baseline knows of none.
-
-    They were not in the training data, so they would only fail the check for extra columns.
-    """
-    names = list(batch.columns)
-    known = set(spec.inputs)
-    first = next((i for i, name in enumerate(names) if name in known), 0)
-    return replace(batch, columns={name: batch.columns[name] for name in names[first:]})
 
 
 def _endpoint_of(sources: Sequence[Source]) -> tuple[str, str]:
