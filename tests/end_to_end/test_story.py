@@ -253,14 +253,15 @@ def test_drift_rings_the_alarm_and_people_are_told_what_moved(world: World) -> N
 
 
 def test_the_alarm_starts_a_retraining_that_promotes_model_and_baseline(world: World) -> None:
-    def ended() -> Execution | None:
-        return next((e for e in world.observer.executions() if e.ended), None)
+    def ended() -> list[Execution] | None:
+        executions = world.observer.executions()
+        return executions if executions and all(e.ended for e in executions) else None
 
-    execution = wait_for("the retraining to end", ended, seconds=PATIENCE)
-    assert execution.status == "SUCCEEDED", execution.error
-    steps = [step.name for step in world.observer.steps(execution)]
-    assert steps[:2] == ["Start", "Guard"]
-    assert steps[-1] == "Promoted"
+    executions = wait_for("the retraining to end", ended, seconds=PATIENCE)
+    assert {execution.status for execution in executions} == {"SUCCEEDED"}
+    # The score drifts with the amounts, so two alarms ring: one execution trains, one steps back.
+    endings = sorted(world.observer.steps(execution)[-1].name for execution in executions)
+    assert endings == ["Promoted", *["Refused"] * (len(executions) - 1)]
     current, _ = world.observer.store.read_current()
     [first] = current.history
     assert current.model not in (None, first.model)
