@@ -243,7 +243,7 @@ def test_drift_rings_the_alarm_and_people_are_told_what_moved(world: World) -> N
     assert world.observer.alarm("data-quality").state != "ALARM"
 
     def told() -> str | None:
-        texts = [m.text for m in world.observer.messages() if m.subject.startswith("ALARM")]
+        texts = [m.text for m in world.observer.messages() if m.subject.startswith("ALARM: orders")]
         return texts[0] if texts else None
 
     text = wait_for("the message on the SNS topic", told, seconds=PATIENCE)
@@ -258,7 +258,7 @@ def test_the_alarm_starts_a_retraining_that_promotes_model_and_baseline(world: W
         return executions if executions and all(e.ended for e in executions) else None
 
     executions = wait_for("the retraining to end", ended, seconds=PATIENCE)
-    assert {execution.status for execution in executions} == {"SUCCEEDED"}
+    assert {e.status for e in executions} == {"SUCCEEDED"}, [e.error for e in executions]
     # The score drifts with the amounts, so two alarms ring: one execution trains, one steps back.
     endings = sorted(world.observer.steps(execution)[-1].name for execution in executions)
     assert endings == ["Promoted", *["Refused"] * (len(executions) - 1)]
