@@ -58,6 +58,7 @@ deploy: $(VENV)/.installed ## cdk deploy --all into the AWS account of your cred
 
 bench: $(VENV)/.installed-dev ## Measure speed, memory and sizes
 	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks.decision_simulation
 
 clean: ## Remove what the targets above made
 	@rm -rf $(VENV) node_modules cdk.out build .cache demo-output

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -60,6 +61,7 @@ def main() -> None:
                     console.print(_stage_table(folder, rows, rows_per_record, options.repeat))
         with console.status("merging 10,000 profiles"):
             console.print(_merge_line(folder, options.repeat))
+    console.print(_size_lines())
     with console.status("cold imports"):
         console.print(_import_table(options.repeat))
     console.print(_asset_line())
@@ -117,6 +119,35 @@ def _merge_line(folder: Path, repeat: int) -> str:
         f"merge of {result['profiles']:,.0f} profiles of 25 features and a score: "
         f"{result['seconds']:.2f} s ({result['profile_bytes']:,.0f} bytes each)"
     )
+
+
+def _size_lines() -> str:
+    """Return the bytes of a profile of 100 columns: 80 numeric, 20 categorical of 40 values."""
+    from driftgauge.baseline import build_baseline
+    from driftgauge.capture.table import Table
+    from driftgauge.capture.types import column_of_values
+    from driftgauge.profile.build import profile_columns
+    from driftgauge.profile.codec import encode_profile
+
+    generator = np.random.default_rng(5)
+
+    def table(rows: int) -> Table:
+        columns = {
+            f"n{i}": column_of_values(generator.normal(size=rows).tolist()) for i in range(80)
+        }
+        for i in range(20):
+            words = generator.zipf(1.6, rows) % 40
+            columns[f"c{i}"] = column_of_values([f"level-{word}" for word in words.tolist()])
+        return Table(rows=rows, columns=columns)
+
+    created = datetime(2026, 1, 1, tzinfo=UTC)
+    spec = build_baseline([table(20_000)], version="sizes", created=created).spec
+    sizes = []
+    for rows in (1_000, 20_000):
+        some = table(rows)
+        size = len(encode_profile(profile_columns(spec, some.columns, rows=rows)))
+        sizes.append(f"{size:,} bytes for {rows:,} rows")
+    return f"profile of 100 columns: {', '.join(sizes)}"
 
 
 def _import_table(repeat: int) -> Table:
