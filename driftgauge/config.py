@@ -372,6 +372,12 @@ class MonitorConfig(_Model):
         seconds = int(self.alarm_period.total_seconds())
         if seconds not in (10, 20, 30) and seconds % 60:
             raise ValueError("alarms.period must be 10s, 20s, 30s or whole minutes")
+        if self.alarms.evaluation_periods > 1 and self.alarm_period < self.window:
+            raise ValueError(
+                "alarms: with one datapoint per window, evaluation_periods above 1 needs a period "
+                f"as long as the window ({format_duration(self.window)}); CloudWatch's longest "
+                "period is 1d"
+            )
         longest = timedelta(days=7) if seconds >= 3600 else timedelta(days=1)
         if self.alarm_period * self.alarms.evaluation_periods > longest:
             raise ValueError(

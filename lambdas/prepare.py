@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -14,7 +14,7 @@ from driftgauge.capture.reader import read_capture
 from driftgauge.capture.schema import CaptureSchema
 from driftgauge.columns import Rejects, RowBatch
 from driftgauge.config import MonitorConfig
-from driftgauge.errors import ConfigError
+from driftgauge.errors import CaptureError, ConfigError
 from driftgauge.profile.spec import ProfileSpec
 from driftgauge.store import MonitorStore, S3Objects
 from driftgauge.training.dataset import (
@@ -29,6 +29,8 @@ from driftgauge.training.dataset import (
 from driftgauge.windows import Window
 from lambdas.retraining import Champion, Plan, Prepared, columns_of, plan_of, read_rows, to_payload
 from lambdas.runtime import Runtime, logger, now, runtime
+
+Read = TypeVar("Read")
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -79,7 +81,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 def capture_bucket(run: Runtime, config: MonitorConfig) -> str:
     """Return the bucket that holds a monitor's captures and ground truth."""
     bucket = config.capture.bucket or run.settings.CAPTURE_BUCKET
-    if bucket is None:
+    if not bucket:
         raise ConfigError(
             f"monitor {config.name} names no capture.bucket, and the function's environment has "
             "no CAPTURE_BUCKET"
@@ -100,11 +102,13 @@ def read_captures(
         inputs=config.capture.inputs or spec.inputs, outputs=config.capture.outputs or spec.outputs
     )
     place = "/".join(filter(None, (config.capture.prefix, config.endpoint.name, variant)))
+
+    def read(stream: BinaryIO, source: str) -> Iterator[RowBatch]:
+        return read_capture(stream, schema=schema, source=source, rejects=rejects)
+
     for day in days(window.start, window.end + timedelta(hours=1)):
         for info in objects.list(f"{place}/{day:%Y/%m/%d}/"):
-            with objects.open(info.key) as stream:
-                source = f"{objects.uri}{info.key}"
-                yield from read_capture(stream, schema=schema, source=source, rejects=rejects)
+            yield from read_whole(objects, info.key, read, rejects)
 
 
 def read_labels(
@@ -112,13 +116,35 @@ def read_labels(
 ) -> Iterator[GroundTruth]:
     """Read the ground truth that was collected since a window began, in order of collection."""
     prefix = config.capture.ground_truth_prefix
+
+    def read(stream: BinaryIO, source: str) -> Iterator[GroundTruth]:
+        return read_ground_truth(stream, source=source, rejects=rejects)
+
     for month in months(window.start, max(now(), window.end)):
         for info in objects.list(f"{prefix}/{month:%Y/%m}/"):
             if info.key < f"{prefix}/{window.start:%Y/%m/%d/%H}":
                 continue
-            with objects.open(info.key) as stream:
-                source = f"{objects.uri}{info.key}"
-                yield from read_ground_truth(stream, source=source, rejects=rejects)
+            yield from read_whole(objects, info.key, read, rejects)
+
+
+def read_whole(
+    objects: S3Objects,
+    key: str,
+    read: Callable[[BinaryIO, str], Iterator[Read]],
+    rejects: Rejects,
+) -> list[Read]:
+    """Read an object, all of it or nothing: one that cannot be read is counted and left out.
+
+    It is a dead letter of the profile function already, and no reason not to learn from others.
+    """
+    source = f"{objects.uri}{key}"
+    try:
+        with objects.open(key) as stream:
+            return list(read(stream, source))
+    except CaptureError as error:
+        logger.warning("object left out", source=source, reason=str(error))
+        rejects.add(reason="object cannot be read", source=source, line=0, excerpt="")
+        return []
 
 
 def days(first: datetime, last: datetime) -> Iterator[datetime]:

