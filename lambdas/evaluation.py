@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from driftgauge.aws import put_metric_data
 from driftgauge.baseline import Baseline
 from driftgauge.config import MonitorConfig
 from driftgauge.drift.decision import judge_window
@@ -22,6 +21,7 @@ from driftgauge.report.compatible_metrics import Publisher, data_quality_points
 from driftgauge.report.html import render_report
 from driftgauge.report.model_monitor import encode_statistics, encode_violations
 from driftgauge.store import Current, MonitorStore, StoredProfile
+from driftgauge.store.services import put_metric_data
 from driftgauge.windows import Window, format_time
 from lambdas.hooks import postprocess
 from lambdas.runtime import Measure, Runtime, logger, now, publish_metrics, read_many

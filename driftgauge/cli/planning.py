@@ -199,7 +199,7 @@ def migrate(arguments: argparse.Namespace) -> int:
 
 
 def _describe(name: str, region: str | None) -> Any:
-    from driftgauge.aws import describe_schedule
+    from driftgauge.store.services import describe_schedule
 
     return describe_schedule(name, region=region)
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from driftgauge.aws import put_metric_data
 from driftgauge.report.compatible_metrics import MetricPoint, Publisher, Statistics
+from driftgauge.store.services import put_metric_data
 from local.aws import EmbeddedAws
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.enable_socket]

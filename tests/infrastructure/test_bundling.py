@@ -34,7 +34,7 @@ def test_the_code_holds_the_packages_and_the_monitors(cache: Path) -> None:
     folder = bundle(cache, "code-")
     assert {path.name for path in folder.iterdir()} == {"driftgauge", "lambdas", "monitors.json"}
     assert (folder / "lambdas" / "profile.py").is_file()
-    assert (folder / "driftgauge" / "store.py").is_file()
+    assert (folder / "driftgauge" / "store" / "__init__.py").is_file()
     text = (folder / "monitors.json").read_text(encoding="utf-8")
     assert read_monitor_set(text) == MONITORS
     suffixes = {path.suffix for path in folder.rglob("*") if path.is_file()}

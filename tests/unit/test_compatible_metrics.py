@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from botocore.stub import Stubber
 
-from driftgauge.aws import put_metric_data
 from driftgauge.baseline import Baseline, build_baseline
 from driftgauge.capture.table import Table
 from driftgauge.checks.constraints import Constraints, MonitoringSettings
@@ -34,6 +33,7 @@ from driftgauge.report.compatible_metrics import (
     data_quality_points,
     model_quality_points,
 )
+from driftgauge.store.services import put_metric_data
 from tests.unit.lambda_world import HOUR, VARIANT, World, deployed, monitor
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

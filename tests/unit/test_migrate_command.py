@@ -10,11 +10,11 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from driftgauge.aws import describe_schedule
 from driftgauge.cli import main
 from driftgauge.config import load_monitors
 from driftgauge.errors import ObjectNotFoundError, StoreError
 from driftgauge.migrate import migrate_all, read_documents
+from driftgauge.store.services import describe_schedule
 from tests.unit.model_monitor_answers import (
     as_printed,
     definition,
@@ -155,7 +155,7 @@ def test_the_command_asks_sagemaker_for_schedules(
         asked.append((name, region))
         return [schedule(name, inline=inline_definition()), endpoint()]
 
-    monkeypatch.setattr("driftgauge.aws.describe_schedule", describe)
+    monkeypatch.setattr("driftgauge.store.services.describe_schedule", describe)
     arguments = ["--schedule", "a", "--schedule", "b", "--region", "eu-west-1"]
     assert main(["migrate", *arguments, "--out", str(tmp_path), "--metrics"]) == 0
     assert asked == [("a", "eu-west-1"), ("b", "eu-west-1")]

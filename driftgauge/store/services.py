@@ -1,4 +1,4 @@
-"""The engine's two conversations with AWS beside S3, which is in ``store``.
+"""The two conversations with AWS that are not about objects.
 
 ``put_metric_data`` publishes metrics that the embedded metric format cannot carry;
 ``describe_schedule`` reads what is to be migrated.
