@@ -85,9 +85,14 @@ _FUNCTION_GB = 1769 / 1024
 _FILE_SECONDS, _ROW_SECONDS = 0.25, 3.5e-6
 _ARRIVAL_SECONDS = 0.2
 _EVALUATION_SECONDS, _PROFILE_SECONDS = 1.0, 0.002
+_ROLLUP_SECONDS, _PAGE_SECONDS = 0.1, 0.1
 _HISTORY_GETS = 26
 _EVALUATION_PUTS = 7
 _LIST_PAGE = 1000
+# A window of more files has a rollup; as the evaluate function has it.
+ROLLUP_ABOVE: Final = 8
+# Where models are retrained, an evaluation looks for profiles of this many earlier baselines.
+_EARLIER_BASELINES = 4
 # Lambda polls a queue with five pollers at least, each of which waits 20 seconds.
 _POLLS_PER_QUEUE = 5 * _SECONDS_PER_MONTH / 20
 _SHARED_QUEUES = 2
@@ -96,7 +101,10 @@ _UNENDING = 10  # evaluation on arrival waits ten debounces at most
 _FILE_LOG, _ARRIVAL_LOG, _EVALUATION_LOG, _FEATURE_LOG = 2000, 1500, 1500, 300
 _PROFILE_BYTES, _PROFILE_FEATURE_BYTES = 300, 150
 _REPORT_FEATURE_BYTES = 16_000
+_ROLLUP_FEATURE_BYTES, _ROLLUP_FILE_BYTES = 400, 16
 _PROFILE_MONTHS, _REPORT_MONTHS, _LOG_MONTHS = 13.2, 12.0, 3.0
+# How long the versions stay that a later evaluation replaced.
+_REPLACED_REPORT_MONTHS, _REPLACED_ROLLUP_MONTHS = 30 / 30.4, 2 / 30.4
 _RETRAINING_TRANSITIONS, _RETRAINING_GB_SECONDS = 20, 300 * 3538 / 1024
 _GB = 1e9
 _JOB_MINUTES = 5.0
@@ -197,6 +205,8 @@ class _Work:
     arrivals: float
     evaluations: float
     profiles_read: float
+    rollups: float
+    window_files: float
     lists: float
 
 
@@ -295,28 +305,33 @@ def _work(config: MonitorConfig, assumptions: Assumptions) -> _Work:
     files = assumptions.files_per_hour * HOURS_PER_MONTH
     # Messages of one second are taken together.
     arrivals = min(files, _SECONDS_PER_MONTH)
+    profiles = files
     if config.evaluate == "on_schedule":
-        evaluations, profiles = windows, windows * files_in_window
+        evaluations = windows
+        listings, pages = windows, math.ceil(files_in_window / _LIST_PAGE)
     else:
         debounce = config.debounce.total_seconds()
         busiest = 3600 / (_UNENDING * debounce)
         often = per_hour if per_hour * debounce <= 3600 else min(per_hour, busiest)
         evaluations = variants * HOURS_PER_MONTH * often
-        # A window is half full on average, and once more when it has closed.
-        profiles = evaluations * files_in_window / 2
+        # Each profile is read once, but the first few again until there is a rollup.
+        few = min(files_in_window, ROLLUP_ABOVE)
+        profiles += windows * few * (few + 1) / 2
+        # At each arrival, evaluated or not, of a window that is half full on average; and the
+        # schedule looks at each window once more.
+        listings, pages = arrivals + windows, math.ceil(files_in_window / 2 / _LIST_PAGE + 0.5)
         if config.model_monitor_metrics is not None:
-            evaluations, profiles = evaluations + windows, profiles + windows * files_in_window
-    # Without a report yet, such an arrival is left to the schedule before anything is listed.
-    listing = evaluations + (arrivals if config.evaluate == "on_arrival" else 0)
-    days = max(1, math.ceil(window_hours / 24))
-    pages = days * max(1, math.ceil(per_hour * min(window_hours, 24) / _LIST_PAGE))
+            evaluations, profiles = evaluations + windows, profiles + windows * few
+    earlier = _EARLIER_BASELINES if config.retraining.enabled else 0
     return _Work(
         files=files,
         windows=windows,
         arrivals=arrivals,
         evaluations=evaluations,
         profiles_read=profiles,
-        lists=listing * pages,
+        rollups=evaluations if files_in_window > ROLLUP_ABOVE else 0,
+        window_files=files_in_window,
+        lists=listings * (max(1, pages) + earlier),
     )
 
 
@@ -383,7 +398,9 @@ def _function_items(work: _Work, assumptions: Assumptions) -> Iterator[Item]:
             work.arrivals + work.windows,
             work.arrivals * _ARRIVAL_SECONDS
             + work.evaluations * _EVALUATION_SECONDS
-            + work.profiles_read * _PROFILE_SECONDS,
+            + work.profiles_read * _PROFILE_SECONDS
+            + work.rollups * _ROLLUP_SECONDS
+            + work.lists * _PAGE_SECONDS,
         ),
     ):
         yield _item("Lambda", f"compute of {what}", seconds * _FUNCTION_GB, "Lambda compute")
@@ -398,23 +415,30 @@ def _function_items(work: _Work, assumptions: Assumptions) -> Iterator[Item]:
 
 
 def _object_items(work: _Work, assumptions: Assumptions) -> Iterator[Item]:
-    puts = work.files + work.evaluations * _EVALUATION_PUTS
+    puts = work.files + work.evaluations * _EVALUATION_PUTS + work.rollups
     yield _item("S3", "profiles and reports written", puts, "S3 PUT, LIST")
     yield _item("S3", "profiles listed", work.lists, "S3 PUT, LIST")
     gets = (
         3 * work.files
         + 2 * work.arrivals
         + work.profiles_read
+        + work.rollups
         + work.evaluations * (_HISTORY_GETS + 4)
     )
     yield _item("S3", "captures and profiles read", gets, "S3 GET")
     features = assumptions.features
     profile = _PROFILE_BYTES + _PROFILE_FEATURE_BYTES * features
+    report = _REPORT_FEATURE_BYTES * features
+    rollup = _ROLLUP_FEATURE_BYTES * features + _ROLLUP_FILE_BYTES * work.window_files
     stored = (
         work.files * profile * _PROFILE_MONTHS
-        + work.windows * _REPORT_FEATURE_BYTES * features * _REPORT_MONTHS
+        + work.windows * report * _REPORT_MONTHS
+        + min(work.windows, work.rollups) * rollup * _PROFILE_MONTHS
     )
     yield _item("S3", "profiles and a year of reports kept", stored / _GB, "S3 storage")
+    replaced = max(0, work.evaluations - work.windows) * report * _REPLACED_REPORT_MONTHS
+    replaced += max(0, work.rollups - work.windows) * rollup * _REPLACED_ROLLUP_MONTHS
+    yield _item("S3", "replaced reports and rollups", replaced / _GB, "S3 storage")
     captured = assumptions.rows_per_hour * assumptions.bytes_per_row * HOURS_PER_MONTH
     yield _item("S3", "a month of captures kept", captured / _GB, "S3 storage")
 
@@ -424,7 +448,7 @@ def _messages(config: MonitorConfig, work: _Work) -> Iterator[Item]:
     yield _item(
         "SQS", "messages, and polling for them", 4 * work.files + _POLLS_PER_QUEUE, "SQS request"
     )
-    events = 2 * work.files + work.evaluations * _EVALUATION_PUTS
+    events = 2 * work.files + work.evaluations * _EVALUATION_PUTS + work.rollups
     yield _item("EventBridge", "objects created", events, "EventBridge event")
     times = HOURS_PER_MONTH * timedelta(hours=1) / min(config.window, timedelta(days=1))
     yield _item("EventBridge", "schedule", times, "Scheduler invocation")

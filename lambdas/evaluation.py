@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 import msgspec
 
 from driftgauge.baseline import Baseline
+from driftgauge.checks.constraints import encode_constraints, suggest_constraints
 from driftgauge.config import MonitorConfig
 from driftgauge.drift.decision import judge_window
 from driftgauge.drift.verdict import WindowVerdict, encode_verdict
 from driftgauge.errors import ObjectNotFoundError, StoreError
-from driftgauge.profile.codec import merge_encoded
 from driftgauge.profile.profile import Profile
 from driftgauge.report.compatible_metrics import Publisher, data_quality_points
 from driftgauge.report.html import render_report
@@ -24,7 +24,8 @@ from driftgauge.store import Current, MonitorStore, StoredProfile
 from driftgauge.store.services import put_metric_data
 from driftgauge.windows import Window, format_time
 from lambdas.hooks import postprocess
-from lambdas.runtime import Measure, Runtime, logger, now, publish_metrics, read_many
+from lambdas.rollup import merge_stored
+from lambdas.runtime import Measure, Runtime, logger, now, publish_metrics
 from lambdas.state import VariantState, change_state, read_state
 
 _HISTORY = 26
@@ -110,7 +111,7 @@ def evaluate_window(
     """
     store = run.store(config.name)
     baseline = run.baseline(store, found.baseline)
-    profile = _merge(store, found.profiles, baseline)
+    profile = merge_stored(store, found.profiles, baseline.spec, window=window)
     moment = now()
     verdict = judge_window(
         baseline=baseline,
@@ -122,7 +123,7 @@ def evaluate_window(
         window=window,
         evaluated_at=moment,
         other_baseline_rows=sum(
-            _merge(store, some, run.baseline(store, version)).rows
+            merge_stored(store, some, run.baseline(store, version).spec, window=window).rows
             for version, some in found.others.items()
         ),
         mode=config.mode,
@@ -145,10 +146,6 @@ def evaluate_window(
     return verdict
 
 
-def _merge(store: MonitorStore, some: tuple[StoredProfile, ...], baseline: Baseline) -> Profile:
-    return merge_encoded(read_many(store, (one.key for one in some)), baseline.spec)
-
-
 def _advance(state: VariantState, window: Window, moment: datetime) -> VariantState:
     if state.newest_end is not None and window.end < state.newest_end:
         return state
@@ -162,7 +159,7 @@ def write_report(
     baseline: Baseline,
     profile: Profile,
 ) -> None:
-    """Write the four files of a window's report."""
+    """Write the files of a window's report."""
     window = Window(verdict.window_start, verdict.window_end)
     history = read_history(store, config, variant=verdict.variant, window=window)
     page = render_report(
@@ -175,6 +172,11 @@ def write_report(
     )
     for name, kind, data in (
         ("statistics.json", "application/json", encode_statistics(profile)),
+        (
+            "constraints.json",
+            "application/json",
+            encode_constraints(suggest_constraints(profile)),
+        ),
         (
             "constraint_violations.json",
             "application/json",

@@ -161,8 +161,10 @@ class MonitoringStack(cdk.Stack):
             memory_mb=ONE_CPU_MB,
             timeout=cdk.Duration.minutes(5),
         )
-        evaluate.read_store("current.json", "baseline/*", "profiles/*", "reports/*", "state/*")
-        evaluate.write_store("reports/*", "state/*")
+        evaluate.read_store(
+            "current.json", "baseline/*", "profiles/*", "rollups/*", "reports/*", "state/*"
+        )
+        evaluate.write_store("rollups/*", "reports/*", "state/*")
         evaluate.read_places(
             hook_places(monitor.capture.hooks.postprocess for monitor in self._deployment),
             reason="The postprocess hooks of the monitors.",

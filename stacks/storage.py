@@ -16,12 +16,17 @@ from stacks.deployment import Deployment
 ROOM_DAYS = {
     # A year and a month, so that a window can be compared with the same one a year before.
     "profiles": 400,
+    # As long as what they are the sums of.
+    "rollups": 400,
     "predictions": 400,
     # Both hold rows of the traffic itself: no longer than somebody may want to look.
     "quarantine": 30,
     "retraining": 90,
 }
 REPLACED_VERSION_DAYS = 30
+# Rooms whose replaced versions nobody looks at: a rollup is written again at each evaluation, and
+# made anew when it is not there.
+WORTHLESS_VERSIONS = ("rollups",)
 ACCESS_LOG_DAYS = 90
 
 
@@ -68,6 +73,9 @@ class StorageStack(cdk.Stack):
                     id=f"{monitor.name}-{room}",
                     prefix=f"{monitor.name}/{room}/",
                     expiration=cdk.Duration.days(days),
+                    noncurrent_version_expiration=(
+                        cdk.Duration.days(1) if room in WORTHLESS_VERSIONS else None
+                    ),
                 )
         cdk.CfnOutput(self, STORE_OUTPUT, value=store.bucket_name)
         if any(monitor.capture.bucket is None for monitor in deployment):

@@ -70,6 +70,7 @@ Writes into the folder given with --out:
   report.html                  the report, one self-contained file
   verdicts.json                the verdict on every feature with its evidence
   statistics.json              descriptive statistics, in Model Monitor's format
+  constraints.json             what these captures fulfil, in Model Monitor's format
   constraint_violations.json   failed data-quality checks, in Model Monitor's format
 """
 

@@ -15,6 +15,7 @@ from typing import Any
 from driftgauge.baseline import Baseline, build_baseline, write_baseline
 from driftgauge.baseline_files import decode_files, open_baseline, recover_baseline
 from driftgauge.capture.table import Table, read_table, table_format_of
+from driftgauge.checks.constraints import encode_constraints, suggest_constraints
 from driftgauge.cli import screen
 from driftgauge.cli.places import TABLE_SUFFIXES, Source, find, folder
 from driftgauge.cli.sources import CaptureFiles, endpoints_of, find_captures
@@ -148,6 +149,7 @@ def analyze(arguments: argparse.Namespace) -> int:
     target = folder(arguments.out)
     files = {
         "statistics.json": encode_statistics(profile),
+        "constraints.json": encode_constraints(suggest_constraints(profile)),
         "constraint_violations.json": encode_violations(verdict.violations),
         "verdicts.json": encode_verdict(verdict),
         "report.html": report.encode("utf-8"),

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from posixpath import commonpath
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 from uuid import uuid4
 
@@ -61,8 +62,11 @@ class Objects(Protocol):
     ) -> None:
         """Write an object; ``ConflictError`` if a condition does not hold."""
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """List the objects whose key starts with ``prefix``, in key order."""
+    def list(self, prefix: str, *, after: str = "") -> Iterator[ObjectInfo]:
+        """List the objects whose key starts with ``prefix`` and is above ``after``, in key order.
+
+        What lies far in this order costs nothing unless it is asked for.
+        """
 
 
 class S3Objects:
@@ -140,12 +144,17 @@ class S3Objects:
         except BotoCoreError as error:
             raise StoreError(f"{self.uri}{key} cannot be written: {error}") from error
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """List the objects whose key starts with ``prefix``, in key order."""
+    def list(self, prefix: str, *, after: str = "") -> Iterator[ObjectInfo]:
+        """List the objects whose key starts with ``prefix`` and is above ``after``, in key order.
+
+        A request for every thousand of them, when they are asked for.
+        """
         from botocore.exceptions import BotoCoreError, ClientError
 
         pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=self._prefix + prefix
+            Bucket=self._bucket,
+            Prefix=self._prefix + prefix,
+            StartAfter=self._prefix + after if after else "",
         )
         try:
             for page in pages:
@@ -215,12 +224,14 @@ class LocalObjects:
         writing.write_bytes(data)
         writing.replace(path)
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """List the files whose key starts with ``prefix``, in key order."""
+    def list(self, prefix: str, *, after: str = "") -> Iterator[ObjectInfo]:
+        """List the files whose key starts with ``prefix`` and is above ``after``, in key order."""
         top = self._folder / prefix.rpartition("/")[0]
         for path in sorted(top.rglob("*")):
             key = path.relative_to(self._folder).as_posix()
-            if path.is_file() and key.startswith(prefix) and not path.name.startswith("."):
+            if key <= after or not key.startswith(prefix) or path.name.startswith("."):
+                continue
+            if path.is_file():
                 status = path.stat()
                 yield ObjectInfo(
                     key=key,
@@ -350,15 +361,23 @@ class MonitorStore:
     def list_profiles(
         self, *, baseline: str, variant: str, window: Window
     ) -> Iterator[StoredProfile]:
-        """List the stored profiles of one window."""
-        day = window.start.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        while day < window.end:
-            prefix = f"{self.monitor}/profiles/{baseline}/{variant}/{day:%Y/%m/%d}/"
-            for info in self.objects.list(prefix):
-                stored = parse_profile_key(info)
-                if stored.grain_start in window:
-                    yield stored
-            day += timedelta(days=1)
+        """List the stored profiles of one window, in the order of their time."""
+        folder = f"{self.monitor}/profiles/{baseline}/{variant}/"
+        first, end = (f"{t.astimezone(UTC):%Y/%m/%d/%H/%M}" for t in (window.start, window.end))
+        # Keys are in the order of time: one listing from the window's start to its end.
+        for info in self.objects.list(folder + commonpath([first, end]), after=folder + first):
+            stored = parse_profile_key(info)
+            if stored.grain_start >= window.end:
+                return
+            yield stored
+
+    def rollup_key(self, *, baseline: str, variant: str, window: Window) -> str:
+        """Key of the sum of one window's profiles, as far as it was evaluated.
+
+        Windows of different lengths may share it: it holds what it is the sum of.
+        """
+        moment = window.start.astimezone(UTC)
+        return f"{self.monitor}/rollups/{baseline}/{variant}/{moment:%Y/%m/%d/%H/%M}.rollup"
 
     # Reports
 

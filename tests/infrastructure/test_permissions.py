@@ -24,6 +24,7 @@ ROOMS = {
     "current": "m/current.json",
     "baseline": "m/baseline/v1/baseline.json",
     "profiles": "m/profiles/v1/blue/2026/07/01/13/00/0123.profile",
+    "rollups": "m/rollups/v1/blue/2026/07/01/13/00.rollup",
     "reports": "m/reports/blue/2026/07/01/13/verdicts.json",
     "state": "m/state/blue.json",
     "models": "m/models/v1/model.json",
@@ -34,7 +35,7 @@ ROOMS = {
 }
 READS = {
     "profile": {"current", "baseline"},
-    "evaluate": {"current", "baseline", "profiles", "reports", "state"},
+    "evaluate": {"current", "baseline", "profiles", "rollups", "reports", "state"},
     "baseline": {"current", "training-data", "retraining", "last"},
     "notify": {"reports", "state"},
     "guard": {"reports", "state", "last"},
@@ -45,7 +46,7 @@ READS = {
 }
 WRITES = {
     "profile": {"profiles", "quarantine"},
-    "evaluate": {"reports", "state"},
+    "evaluate": {"rollups", "reports", "state"},
     "baseline": {"current", "baseline", "models"},
     "notify": set(),
     "guard": set(),

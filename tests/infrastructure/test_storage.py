@@ -68,7 +68,8 @@ def test_rows_of_the_traffic_expire_and_the_record_of_decisions_does_not(
         assert expiring[f"{name}/quarantine/"] == 30
         assert expiring[f"{name}/retraining/"] == 90
         assert expiring[f"{name}/profiles/"] == expiring[f"{name}/predictions/"] == 400
-    assert len(expiring) == 3 * 4
+        assert expiring[f"{name}/rollups/"] == expiring[f"{name}/profiles/"]
+    assert len(expiring) == 3 * 5
     # Nothing else expires: no rule without a prefix has a term for current objects.
     assert not [rule for rule in rules if "ExpirationInDays" in rule and "Prefix" not in rule]
 
@@ -88,12 +89,15 @@ def test_the_store_is_versioned_and_replaced_versions_go_after_a_month(
 ) -> None:
     store = default.templates["Storage"]["Resources"]["Store1D2A845B"]["Properties"]
     assert store["VersioningConfiguration"] == {"Status": "Enabled"}
-    terms = [
-        rule["NoncurrentVersionExpiration"]["NoncurrentDays"]
+    terms = {
+        rule.get("Prefix"): rule["NoncurrentVersionExpiration"]["NoncurrentDays"]
         for rule in store["LifecycleConfiguration"]["Rules"]
         if "NoncurrentVersionExpiration" in rule
-    ]
-    assert terms == [30]
+    }
+    (rollups,) = [prefix for prefix in terms if prefix is not None]
+    # Rollups are written again at each evaluation; nobody asks for an earlier one.
+    assert rollups.endswith("/rollups/")
+    assert terms == {None: 30, rollups: 1}
 
 
 def test_a_deployment_on_existing_buckets_makes_none_for_captures(varied: Synthesized) -> None:

@@ -12,6 +12,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from driftgauge.checks.constraints import decode_constraints
 from driftgauge.cli import main
 from tests.unit.churn_files import START, make_world, record, write_captures, write_training_data
 
@@ -59,7 +60,7 @@ def test_a_baseline_of_data_without_a_header_numbers_the_columns(
     assert main(["analyze", *arguments, "--out", str(tmp_path / "r")]) == 0
 
 
-def test_stationary_captures_exit_with_0_and_leave_four_files(
+def test_stationary_captures_exit_with_0_and_leave_five_files(
     world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--capture", str(world / "quiet"), "--baseline", str(world / "baseline")]
@@ -67,10 +68,13 @@ def test_stationary_captures_exit_with_0_and_leave_four_files(
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {
         "statistics.json",
+        "constraints.json",
         "constraint_violations.json",
         "verdicts.json",
         "report.html",
     }
+    suggested = decode_constraints((tmp_path / "constraints.json").read_bytes())
+    assert {feature.completeness for feature in suggested.features} == {1.0}
     assert json.loads((tmp_path / "constraint_violations.json").read_text()) == {"violations": []}
     out, err = capsys.readouterr()
     assert "No feature drifted" in out

@@ -18,6 +18,7 @@ from driftgauge.costs import (
     POSTPROCESS_METRICS,
     PREPROCESS_METRICS,
     PRICES,
+    ROLLUP_ABOVE,
     WINDOW_METRICS,
     Assumptions,
     default_assumptions,
@@ -27,6 +28,7 @@ from driftgauge.costs import (
 )
 from driftgauge.store import Current, LocalObjects, MonitorStore
 from driftgauge.windows import parse_time
+from lambdas.rollup import FEW_PROFILES
 
 ROOT = Path(__file__).resolve().parents[2]
 USUAL = Assumptions()
@@ -106,17 +108,42 @@ def test_more_files_cost_more_requests_and_more_rows_cost_more_compute() -> None
     assert cost(config, "S3", "written", heavy) == cost(config, "S3", "written")
 
 
-def test_long_windows_evaluated_on_arrival_read_their_profiles_again_and_again() -> None:
-    arriving = monitor(window="7d", evaluate="on_arrival", debounce="10s")
-    scheduled = monitor(window="7d")
-    assert cost(arriving, "S3", "profiles read") > 100 * cost(scheduled, "S3", "profiles read")
+def test_windows_evaluated_on_arrival_read_each_profile_once_however_long_they_are() -> None:
+    def read(window: str) -> float:
+        config = monitor(window=window, evaluate="on_arrival", debounce="10s")
+        return cost(config, "S3", "profiles read")
+
+    # 43,800 evaluations of a month, each with a rollup, a new profile and the reports before it.
+    evaluations = 60 * 730
+    assert read("7d") == pytest.approx(evaluations * (3 + 2 + 1 + 1 + 30) * 0.4e-6, rel=0.001)
+    assert read("7d") == pytest.approx(read("1d"), rel=0.001)
+
+
+def test_a_window_of_few_files_has_no_rollup() -> None:
+    config = monitor(window="1h", evaluate="on_arrival", debounce="10s")
+    for files, puts in ((ROLLUP_ABOVE, 8), (ROLLUP_ABOVE + 1, 9)):
+        assumed = replace(USUAL, files_per_hour=files)
+        expected = pytest.approx(730 * files * puts * 5e-6)
+        assert cost(config, "S3", "reports written", assumed) == expected
+
+
+def test_the_estimate_knows_from_which_number_of_profiles_on_there_is_a_rollup() -> None:
+    assert ROLLUP_ABOVE == FEW_PROFILES
+
+
+def test_retrained_monitors_list_the_profiles_of_earlier_baselines_too() -> None:
+    plain = monitor(prediction="p", label="l")
+    retrained = monitor(prediction="p", label="l", retraining={"enabled": True})
+    listed = [cost(config, "S3", "listed") for config in (plain, retrained)]
+    # Two pages of 1,440 profiles a day, and a request for each of four earlier baselines.
+    assert listed[1] == pytest.approx(listed[0] * (2 + 4) / 2)
 
 
 def test_files_that_come_faster_than_the_debounce_are_evaluated_every_ten_debounces() -> None:
     config = monitor(window="1h", evaluate="on_arrival", debounce="60s")
     busy = replace(USUAL, files_per_hour=3600)
     written = [i for i in estimate_monitor(config, busy).items if "written" in i.what]
-    evaluations = (written[0].quantity - 3600 * 730) / 7
+    evaluations = (written[0].quantity - 3600 * 730) / (7 + 1)
     assert evaluations == pytest.approx(6 * 730)
 
 

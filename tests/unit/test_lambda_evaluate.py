@@ -11,7 +11,7 @@ import pytest
 
 from driftgauge.drift.verdict import WindowVerdict
 from driftgauge.errors import BaselineError, ConfigError, ConflictError, DriftgaugeError
-from driftgauge.store import MonitorStore
+from driftgauge.store import MonitorStore, S3Objects
 from driftgauge.windows import Window, format_time
 from tests.unit.lambda_world import (
     HOUR,
@@ -171,6 +171,40 @@ def test_late_data_replaces_the_report(world: World) -> None:
     arrive(world)
     assert verdict(world).rows == 280
     assert set(reports(world)) == keys
+
+
+def test_a_window_of_many_profiles_reads_each_of_them_once(world: World) -> None:
+    before = world.store.read_current()[0].baseline
+    world.profile(*(world.capture(rows=20, name=f"a{i}", prefix=f"a{i}") for i in range(10)))
+    arrive(world)
+    world.profile(world.capture(rows=30, name="late", prefix="late"))
+    read: list[str] = []
+    real = S3Objects.read
+
+    def noted(self: S3Objects, key: str) -> bytes:
+        read.append(key)
+        return real(self, key)
+
+    world.monkeypatch.setattr(S3Objects, "read", noted)
+    arrive(world)
+    assert verdict(world).rows == 230
+    assert len([key for key in read if key.endswith(".profile")]) == 1
+    statistics = reports(world)["loans/reports/AllTraffic/2026/03/02/10/statistics.json"]
+    (rollup,) = world.keys("loans/rollups/")
+    world.store.objects.write(rollup, b"damaged")
+    by_hand(world)
+    assert reports(world)["loans/reports/AllTraffic/2026/03/02/10/statistics.json"] == statistics
+
+    # Profiles of an earlier baseline are counted, from the same rollup.
+    event = world.put(STORE, "loans/training-data/second.csv", training_csv(900, seed=5))
+    world.call("baseline", batch(event))
+    assert world.store.read_current()[0].baseline != before
+    world.profile(world.capture(rows=60, name="b", prefix="b"))
+    read.clear()
+    arrive(world)
+    assert (verdict(world).rows, verdict(world).other_baseline_rows) == (60, 230)
+    assert len([key for key in read if key.endswith(".profile")]) == 1
+    assert rollup in read
 
 
 def test_a_window_under_schedule_is_left_to_it_until_it_has_a_report(scheduled: World) -> None:

@@ -102,6 +102,37 @@ def test_a_profile_key_says_what_it_holds(objects: Objects) -> None:
     assert {(stored.baseline, stored.variant) for stored in listed} == {("b1", "AllTraffic")}
 
 
+@pytest.mark.parametrize("start", [START, datetime(2014, 12, 28, tzinfo=UTC)])
+def test_exactly_the_profiles_of_a_window_are_listed(objects: Objects, start: datetime) -> None:
+    # The second one goes over the end of a month and a year.
+    store = MonitorStore(objects=objects, monitor="flights")
+    window = Window(start, start + timedelta(days=7))
+    minute = timedelta(minutes=1)
+    inside = [
+        window.start,
+        window.start + minute,
+        window.end - timedelta(days=3),
+        window.end - minute,
+    ]
+    for moment in (*inside, window.start - minute, window.end, window.end + timedelta(days=300)):
+        for baseline, variant in (("b1", "blue"), ("b1", "blue2"), ("b10", "blue")):
+            key = store.profile_key(
+                baseline=baseline, variant=variant, grain_start=moment, digest="0f"
+            )
+            objects.write(key, b"profile")
+    listed = list(store.list_profiles(baseline="b1", variant="blue", window=window))
+    assert [stored.grain_start for stored in listed] == inside
+    assert {(stored.baseline, stored.variant) for stored in listed} == {("b1", "blue")}
+
+
+def test_a_listing_starts_above_a_key(objects: Objects) -> None:
+    for name in ("a/1", "a/2", "a/3", "b/1"):
+        objects.write(name, b"")
+    assert [info.key for info in objects.list("a/", after="a/1")] == ["a/2", "a/3"]
+    assert [info.key for info in objects.list("a/", after="a/15")] == ["a/2", "a/3"]
+    assert list(objects.list("a/", after="b")) == []
+
+
 def test_windows_shorter_than_an_hour_have_reports_of_their_own() -> None:
     store = MonitorStore(objects=LocalObjects(Path()), monitor="flights")
     quarter = timedelta(minutes=15)
