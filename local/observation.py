@@ -226,6 +226,19 @@ class Observer:
             raise DemoError(f"there is no alarm named {name}")
         return found
 
+    def let_period_pass(self, kind: str) -> None:
+        """Wait until the period of the datapoint that made an alarm ring is over.
+
+        An alarm takes the worst datapoint of a period: in a demo that plays a week in seconds, a
+        quiet window within the drifted one's period would not be seen, on AWS neither.
+        """
+        over = self.alarm(kind).since + self.config.alarm_period
+        wait_for(
+            f"the period of alarm {kind} to end",
+            lambda: True if datetime.now(UTC) >= over else None,
+            seconds=self.config.alarm_period.total_seconds() + 5.0,
+        )
+
     def messages(self) -> Iterator[Message]:
         """Yield the messages that arrived since the last call, and take them off the queue."""
         while True:

@@ -105,6 +105,7 @@ class Story:
             drifted.window.end, drifted.window.end + self._plan.weeks_after * self._config.window
         )
         self._screen.heading(f"{len(after)} weeks with the new model, judged against its baseline")
+        self._observer.let_period_pass("feature-drift")
         self._play(after, await_silence=True)
         self._say_what_rang()
         self._finish(drifted)

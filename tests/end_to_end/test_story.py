@@ -272,6 +272,7 @@ def test_the_next_day_is_judged_by_the_new_baseline_and_the_alarm_falls_silent(
     world: World,
 ) -> None:
     current, _ = world.observer.store.read_current()
+    world.observer.let_period_pass("feature-drift")
     day = DRIFT_DAY + 1
     world.serve(day, orders_of_day(day, rows=DRIFT_ROWS, larger=1.0))
     verdict = world.verdict(day, DRIFT_ROWS)
