@@ -40,6 +40,16 @@ FUNCTION_ENVIRONMENT = {
 }
 
 
+_STAGES = {
+    "scan": "limit: count the newlines",
+    "whole": "bytes to verdicts",
+    "count": "bytes to profiles",
+    "decode": "of that: bytes to columns",
+    "profile": "of that: columns to profile",
+    "judge": "judge (one call)",
+}
+
+
 def main() -> None:
     """Generate captures, time each stage, and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
@@ -96,18 +106,20 @@ def _median(stage: str, folder: Path, repeat: int) -> dict[str, Any]:
 
 def _stage_table(folder: Path, rows: int, rows_per_record: int, repeat: int) -> Table:
     table = Table(title=f"{rows:,} rows, {rows_per_record} a record, 25 features and a score")
-    for heading in ("stage", "CPU s", "rows/s", "MB/s", "peak MB", "profile bytes"):
+    headings = ("stage", "CPU s", "rows/s", "MB/s", "peak MB", "above imports", "profile bytes")
+    for heading in headings:
         table.add_column(heading, justify="left" if heading == "stage" else "right")
-    for stage in ("whole", "decode", "profile", "judge"):
+    for stage in ("scan", "whole", "count", "decode", "profile", "judge"):
         result = _median(stage, folder, repeat)
         seconds = result["seconds"]
         per_row = stage != "judge"
         table.add_row(
-            {"whole": "bytes to verdicts", "judge": "judge (one call)"}.get(stage, stage),
+            _STAGES.get(stage, stage),
             f"{seconds:.3f}",
             f"{result['rows'] / seconds:,.0f}" if per_row else "",
             f"{result['bytes'] / seconds / 1e6:,.0f}" if "bytes" in result else "",
             f"{result['peak_mb']:,.0f}",
+            f"{result['above_mb']:,.0f}" if "above_mb" in result else "",
             f"{result['profile_bytes']:,.0f}" if "profile_bytes" in result else "",
         )
     return table

@@ -17,6 +17,25 @@ ROOT = Path(__file__).resolve().parents[1]
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
+def scan(folder: Path) -> dict[str, Any]:
+    """Bytes to a number of lines: the least that reading a capture can cost."""
+    import numpy as np
+
+    capture = folder / "capture.jsonl"
+    lines = 0
+    # As much as fits the processor's cache beside its mask.
+    block = np.empty(256 * 1024, dtype=np.uint8)
+    started = time.process_time()
+    with capture.open("rb", buffering=0) as stream:
+        while size := stream.readinto(block):
+            lines += int(np.count_nonzero(block[:size] == ord("\n")))
+    return {
+        "rows": lines,
+        "bytes": capture.stat().st_size,
+        "seconds": time.process_time() - started,
+    }
+
+
 def decode(folder: Path) -> dict[str, Any]:
     """Bytes to columns."""
     from driftgauge.capture.reader import read_capture
@@ -67,29 +86,57 @@ def judge(folder: Path) -> dict[str, Any]:
     return {"rows": verdict.rows, "seconds": time.process_time() - started}
 
 
+def count(folder: Path) -> dict[str, Any]:
+    """Bytes to encoded profiles, one for each hour."""
+    baseline = _baseline(folder)
+    read_profiles = _profiles_of(folder)
+    before = _resident_mb()
+    started = time.process_time()
+    rows, parts = read_profiles(baseline.spec)
+    return {
+        "rows": rows,
+        "bytes": (folder / "capture.jsonl").stat().st_size,
+        "seconds": time.process_time() - started,
+        "above_mb": _peak_mb() - before,
+        "profile_bytes": max(map(len, parts)),
+    }
+
+
 def whole(folder: Path) -> dict[str, Any]:
     """Bytes to verdicts, as the functions do it: by hourly grain, encoded, merged, judged."""
+    from driftgauge.profile.codec import encode_profile, merge_encoded
+
+    baseline = _baseline(folder)
+    read_profiles = _profiles_of(folder)
+    judge_day = _judge(baseline)
+    started = time.process_time()
+    _, parts = read_profiles(baseline.spec)
+    total = merge_encoded(parts, baseline.spec)
+    verdict = judge_day(total)
+    seconds = time.process_time() - started
+    (folder / "day.profile").write_bytes(encode_profile(total))
+    capture = folder / "capture.jsonl"
+    return {"rows": verdict.rows, "bytes": capture.stat().st_size, "seconds": seconds}
+
+
+def _profiles_of(folder: Path) -> Callable[[Any], tuple[int, list[bytes]]]:
+    """Return what reads the capture to one encoded profile an hour; all imports are done."""
     from driftgauge.capture.reader import read_capture
     from driftgauge.columns import Rejects
     from driftgauge.profile.build import profile_batch, split_by_grain
-    from driftgauge.profile.codec import encode_profile, merge_encoded
-    from driftgauge.profile.profile import Profile
+    from driftgauge.profile.codec import encode_profile
+    from driftgauge.profile.profile import ProfileSum
 
-    baseline = _baseline(folder)
-    capture = folder / "capture.jsonl"
-    started = time.process_time()
-    grains: dict[datetime, Profile] = {}
-    with capture.open("rb") as stream:
-        for batch in read_capture(stream, schema=_schema(), source="bench", rejects=Rejects()):
-            for grain, part in split_by_grain(batch, timedelta(hours=1)):
-                counted = profile_batch(baseline.spec, part)
-                grains[grain] = grains[grain] + counted if grain in grains else counted
-    parts = [encode_profile(grains[grain]) for grain in sorted(grains)]
-    total = merge_encoded(parts, baseline.spec)
-    verdict = _judge(baseline)(total)
-    seconds = time.process_time() - started
-    (folder / "day.profile").write_bytes(encode_profile(total))
-    return {"rows": verdict.rows, "bytes": capture.stat().st_size, "seconds": seconds}
+    def read_profiles(spec: Any) -> tuple[int, list[bytes]]:
+        sums: dict[datetime, ProfileSum] = {}
+        with (folder / "capture.jsonl").open("rb") as stream:
+            for batch in read_capture(stream, schema=_schema(), source="bench", rejects=Rejects()):
+                for grain, part in split_by_grain(batch, timedelta(hours=1)):
+                    sums.setdefault(grain, ProfileSum(spec)).add(profile_batch(spec, part))
+        profiles = [sums[grain].result() for grain in sorted(sums)]
+        return sum(part.rows for part in profiles), [encode_profile(part) for part in profiles]
+
+    return read_profiles
 
 
 def merge(folder: Path) -> dict[str, Any]:
@@ -122,7 +169,7 @@ def merge(folder: Path) -> dict[str, Any]:
 
 
 STAGES: dict[str, Callable[[Path], dict[str, Any]]] = {
-    stage.__name__: stage for stage in (decode, profile, judge, whole, merge)
+    stage.__name__: stage for stage in (scan, decode, profile, count, judge, whole, merge)
 }
 
 
@@ -186,12 +233,23 @@ def main() -> None:
 
 
 def _peak_mb() -> float:
+    # ru_maxrss would show the parent's peak: Linux carries it over fork and exec.
+    found = _status_mb("VmHWM")
+    if found is None:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS
+    return found
+
+
+def _resident_mb() -> float:
+    return _status_mb("VmRSS") or _peak_mb()
+
+
+def _status_mb(field: str) -> float | None:
     status = Path("/proc/self/status")
-    if status.exists():
-        # ru_maxrss would show the parent's peak: Linux carries it over fork and exec.
-        line = next(text for text in status.read_text().splitlines() if text.startswith("VmHWM"))
-        return int(line.split()[1]) / 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS
+    if not status.exists():
+        return None
+    line = next(text for text in status.read_text().splitlines() if text.startswith(field))
+    return int(line.split()[1]) / 2**10
 
 
 if __name__ == "__main__":

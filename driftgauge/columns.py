@@ -6,7 +6,7 @@ From the decoder on, nothing in driftgauge handles a row as an object. A batch h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -74,7 +74,7 @@ class Column:
         """Number of positions, missing ones included."""
         return int(self.numbers.shape[0])
 
-    def take(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> Column:
+    def take(self, index: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Column:
         """Return the column restricted to some rows.
 
         ``types`` is recounted from the values, so a number that was written ``1.0`` counts as
@@ -126,7 +126,7 @@ class RowBatch:
         the batch has is absent.
     inference_time : ndarray of int64, shape (rows,)
         Seconds since 1970-01-01T00:00:00Z.
-    event_ids : tuple of str
+    event_ids : sequence of str
         One per record: ``inferenceId`` where the caller gave one, else ``eventId``.
     record_of_row : ndarray of int32, shape (rows,)
         Index into ``event_ids``. Rows of one record are contiguous and keep their order.
@@ -136,10 +136,10 @@ class RowBatch:
     records: int
     columns: Mapping[str, Column]
     inference_time: NDArray[np.int64]
-    event_ids: tuple[str, ...]
+    event_ids: Sequence[str]
     record_of_row: NDArray[np.int32]
 
-    def take(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> RowBatch:
+    def take(self, index: NDArray[np.intp] | NDArray[np.bool_] | slice) -> RowBatch:
         """Return the batch restricted to some rows, without renumbering its records."""
         record_of_row = self.record_of_row[index]
         return RowBatch(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from driftgauge.columns import Rejects
 from driftgauge.errors import CaptureError
@@ -84,6 +87,15 @@ class Envelopes(Generic[T]):
         self.lines += len(records)
         self.json_lines += len(records)
         return records, range(first, first + len(records))
+
+    def decode_line(self, line: bytes) -> T:
+        """Decode one line, and count nothing."""
+        return self._decode(line)
+
+    def add_records(self, count: int) -> None:
+        """Count lines that were found to be records without decoding them."""
+        self.lines += count
+        self.json_lines += count
 
     def _decode_one_by_one(self, lines: list[bytes], first: int) -> tuple[list[T], Sequence[int]]:
         records = []
@@ -163,7 +175,45 @@ class Moments(dict[str, int]):
         except (ValueError, OverflowError):
             return None
 
+    def read_all(self, texts: NDArray[np.uint8]) -> NDArray[np.int64] | None:
+        """Return the epoch seconds of many values; None if one of them is unusable.
 
+        Parameters
+        ----------
+        texts : ndarray of uint8, shape (texts, length)
+            UTF-8.
+
+        Examples
+        --------
+        >>> texts = np.frombuffer(b"2022-04-18T00:21:48Z2022-04-18T00:21:49Z", dtype=np.uint8)
+        >>> Moments().read_all(texts.reshape(2, 20)).tolist()
+        [1650241308, 1650241309]
+        """
+        day = texts[0, :11].tobytes()
+        if texts.shape[0] > 1 and _DAY.fullmatch(day) and (texts[:, :11] == texts[0, :11]).all():
+            midnight = self.read(day.decode("ascii") + "00:00:00Z")
+            after = _seconds_of_clocks(texts[:, 11:])
+            if midnight is not None and after is not None:
+                return midnight + after
+        seconds = [self.read(text.tobytes().decode("utf-8")) for text in texts]
+        return None if None in seconds else np.array(seconds, dtype=np.int64)
+
+
+def _seconds_of_clocks(texts: NDArray[np.uint8]) -> NDArray[np.int64] | None:
+    """Return the seconds since midnight of texts ``hh:mm:ssZ``; None unless all look like it."""
+    if texts.shape[1] != 9 or not (texts[:, [2, 5, 8]] == np.frombuffer(b"::Z", np.uint8)).all():
+        return None
+    digits = texts[:, [0, 1, 3, 4, 6, 7]] - np.uint8(ord("0"))  # what is below "0" becomes large
+    if not (digits <= np.array([2, 9, 5, 9, 5, 9], dtype=np.uint8)).all():
+        return None
+    clock = 10 * digits[:, ::2].astype(np.int64) + digits[:, 1::2]
+    if (clock[:, 0] >= 24).any():
+        return None
+    seconds: NDArray[np.int64] = clock @ np.array([3600, 60, 1])
+    return seconds
+
+
+_DAY = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}T")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = datetime(1970, 1, 1, second=1, tzinfo=UTC) - _EPOCH
 

@@ -6,7 +6,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import cached_property
 from typing import BinaryIO
 
 from driftgauge.columns import Rejects
@@ -23,12 +23,33 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True, kw_only=True)
 class Lines:
-    """Consecutive lines without their line ends; ``first`` is the number of the first, from 1."""
+    """Consecutive lines, given one by one or as a block that is split when somebody asks.
 
-    first: int
-    lines: list[bytes]
+    Attributes
+    ----------
+    first : int
+        Number of the first line, from 1.
+    block : bytes
+        The lines, with a newline between them and none at the end.
+    """
+
+    def __init__(self, *, first: int, lines: list[bytes] | None = None, block: bytes = b"") -> None:
+        self.first = first
+        self.block = block
+        if lines is not None:
+            self.block = b"\n".join(lines)
+            self.lines = lines
+
+    @cached_property
+    def lines(self) -> list[bytes]:
+        """The lines without their line ends."""
+        return self.block.split(b"\n")
+
+    @cached_property
+    def count(self) -> int:
+        """Number of lines; may be set by who knows it without splitting the block."""
+        return len(self.lines)
 
 
 class _Rewound(io.RawIOBase):
@@ -107,28 +128,29 @@ def read_lines(
     held: list[bytes] = []
     size = 0
     for block in read_blocks(stream, source=source, chunk_bytes=chunk_bytes):
-        whole, newline, rest = block.rpartition(b"\n")
-        if newline:
-            first, _, others = whole.partition(b"\n")
-            if size + len(first) > MAX_LINE_BYTES:
+        start = 0
+        end = block.rfind(b"\n")
+        if end >= 0:
+            if size and size + (first := block.find(b"\n")) > MAX_LINE_BYTES:
                 _too_long(held, rejects=rejects, source=source, line=number)
                 number += 1
-                lines = others.split(b"\n") if len(first) < len(whole) else []
-            else:
-                lines = b"".join([*held, whole]).split(b"\n")
-            if lines:
-                yield Lines(first=number, lines=lines)
-                number += len(lines)
+                held = []
+                start = first + 1
+            if start <= end:
+                lines = Lines(first=number, block=b"".join([*held, memoryview(block)[start:end]]))
+                yield lines
+                number += lines.count
             held = []
             size = 0
+            start = end + 1
         # What is beyond the limit is not kept, only its length.
-        if rest and size <= MAX_LINE_BYTES:
-            held.append(rest)
-        size += len(rest)
+        if start < len(block) and size <= MAX_LINE_BYTES:
+            held.append(block[start:])
+        size += len(block) - start
     if size > MAX_LINE_BYTES:
         _too_long(held, rejects=rejects, source=source, line=number)
     elif held:
-        yield Lines(first=number, lines=[b"".join(held)])
+        yield Lines(first=number, block=b"".join(held))
 
 
 def _too_long(held: list[bytes], *, rejects: Rejects, source: str, line: int) -> None:

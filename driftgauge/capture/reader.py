@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import compress
 from typing import BinaryIO
@@ -11,14 +11,19 @@ import numpy as np
 
 from driftgauge.capture.envelope import Envelopes, Moments, Record
 from driftgauge.capture.joining import interleave, join_batches
-from driftgauge.capture.lines import CHUNK_BYTES, Lines, read_lines
+from driftgauge.capture.lines import Lines, read_lines
 from driftgauge.capture.records import Names, RecordReader, names_of
 from driftgauge.capture.regular import RegularReader
 from driftgauge.capture.schema import CaptureSchema
+from driftgauge.capture.skeleton import Skeleton
 from driftgauge.columns import Rejects, RowBatch
 
-# Large enough to spread the cost of a numpy call over many rows, small enough for the caches.
+# Some thousand rows: enough to spread the cost of a numpy call, and not much beyond the caches.
+BLOCK_BYTES = 4 * 1024 * 1024
+# Decoded records are many small objects: this is how many are kept at once.
 _BATCH_BYTES = 2 * 1024 * 1024
+# A block of a few huge lines gains nothing from a comparison with a skeleton.
+_LONGEST_BLOCK = 2 * BLOCK_BYTES
 
 
 def read_capture(
@@ -27,7 +32,7 @@ def read_capture(
     schema: CaptureSchema,
     source: str,
     rejects: Rejects,
-    chunk_bytes: int = CHUNK_BYTES,
+    chunk_bytes: int = BLOCK_BYTES,
 ) -> Iterator[RowBatch]:
     r"""Read a capture object of a real-time endpoint.
 
@@ -77,18 +82,88 @@ def read_capture(
         ):
             yield _inputs_only(both_sides, schema.inputs or ())
         return
-    envelopes = Envelopes(Record, unlike="not a capture record", source=source, rejects=rejects)
-    moments = Moments()
-    regular = RegularReader(moments=moments)
-    tolerant = RecordReader(schema=schema, source=source, rejects=rejects, moments=moments)
-    names: Names | None = None
     lines = read_lines(stream, source=source, rejects=rejects, chunk_bytes=chunk_bytes)
-    for records, numbers in _gather(lines, envelopes):
-        names = names_of(records, schema=schema, known=names)
-        batch = _read(records, numbers, names=names, regular=regular, tolerant=tolerant)
+    reader = _ObjectReader(schema=schema, source=source, rejects=rejects)
+    for some in lines:
+        yield from reader.read(some)
+    yield from reader.finish()
+
+
+class _ObjectReader:
+    """Reader of the lines of one object: in bulk where they are alike, else one by one."""
+
+    def __init__(self, *, schema: CaptureSchema, source: str, rejects: Rejects) -> None:
+        self._schema = schema
+        moments = Moments()
+        self._envelopes = Envelopes(
+            Record, unlike="not a capture record", source=source, rejects=rejects
+        )
+        self._regular = RegularReader(moments=moments)
+        self._tolerant = RecordReader(
+            schema=schema, source=source, rejects=rejects, moments=moments
+        )
+        self._skeleton: Skeleton | None = None
+        self._names: Names | None = None
+        if schema.inputs is not None and schema.outputs is not None:
+            self._names = Names(schema.inputs, schema.outputs)
+        self._records: list[Record] = []
+        self._numbers: list[int] = []
+        self._size = 0
+
+    def read(self, some: Lines) -> Iterator[RowBatch]:
+        """Read some lines; those that are not alike are kept until there are enough of them."""
+        batch = self._read_alike(some)
+        if batch is not None:
+            yield from self._flush()
+            yield batch
+            return
+        records, numbers = self._envelopes.decode(some.lines, some.first)
+        self._records.extend(records)
+        self._numbers.extend(numbers)
+        self._size += len(some.block)
+        if self._size >= _BATCH_BYTES:
+            yield from self._flush()
+
+    def finish(self) -> Iterator[RowBatch]:
+        """Read the lines that are left.
+
+        Raises
+        ------
+        CaptureError
+            If the object is not a capture.
+        """
+        yield from self._flush()
+        self._envelopes.check()
+
+    def _read_alike(self, some: Lines) -> RowBatch | None:
+        """Read lines that differ in nothing but their texts; None if they do not."""
+        if self._names is None or len(some.block) > _LONGEST_BLOCK:
+            return None
+        match = None if self._skeleton is None else self._skeleton.match(some.block)
+        if match is None:
+            first, _, _ = some.block.partition(b"\n")
+            learned = Skeleton.learn(first, self._envelopes.decode_line)
+            if learned is None:
+                return None
+            self._skeleton = learned
+            match = learned.match(some.block)
+        batch = None if match is None else self._regular.read_match(match, self._names)
+        if match is not None and batch is not None:
+            some.count = match.lines
+            self._envelopes.add_records(match.lines)
+        return batch
+
+    def _flush(self) -> Iterator[RowBatch]:
+        records, numbers = self._records, self._numbers
+        if not records:
+            return
+        self._records, self._numbers, self._size = [], [], 0
+        self._names = names_of(records, schema=self._schema, known=self._names)
+        batch = _read(
+            records, numbers, names=self._names, regular=self._regular, tolerant=self._tolerant
+        )
         if batch is not None:
             yield batch
-    envelopes.check()
 
 
 def _inputs_only(batch: RowBatch, inputs: tuple[str, ...]) -> RowBatch:
@@ -96,25 +171,6 @@ def _inputs_only(batch: RowBatch, inputs: tuple[str, ...]) -> RowBatch:
     names = list(batch.columns)
     first = next((i for i, name in enumerate(names) if name in inputs), 0)
     return replace(batch, columns={name: batch.columns[name] for name in names[first:]})
-
-
-def _gather(
-    lines: Iterable[Lines], envelopes: Envelopes[Record]
-) -> Iterator[tuple[list[Record], list[int]]]:
-    """Decode lines until there is enough for a batch."""
-    records: list[Record] = []
-    numbers: list[int] = []
-    size = 0
-    for some in lines:
-        decoded, their_numbers = envelopes.decode(some.lines, some.first)
-        records.extend(decoded)
-        numbers.extend(their_numbers)
-        size += sum(map(len, some.lines))
-        if size >= _BATCH_BYTES and records:
-            yield records, numbers
-            records, numbers, size = [], [], 0
-    if records:
-        yield records, numbers
 
 
 def _read(

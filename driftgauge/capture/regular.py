@@ -12,12 +12,23 @@ from numpy.typing import NDArray
 
 from driftgauge.capture.cells import CellDecoder
 from driftgauge.capture.envelope import Moments, Payload, Record
+from driftgauge.capture.grid import (
+    ESCAPED_NEWLINE,
+    Grid,
+    Index,
+    grid_of_spans,
+    grid_of_text,
+    slices,
+)
 from driftgauge.capture.joining import join_columns
 from driftgauge.capture.payload import PayloadError, looks_like_json, text_of_base64
 from driftgauge.capture.records import Names
+from driftgauge.capture.skeleton import INFERENCE_TIME, INPUT, OUTPUT, Match
 from driftgauge.columns import Column, RowBatch
 
 _PIECE_CHARACTERS = 4 * 1024 * 1024
+# Longer payloads are put together one by one.
+_LONG_PAYLOAD = 1000
 
 
 class RegularReader:
@@ -65,7 +76,43 @@ class RegularReader:
             if decoded is None or columns.keys() & decoded.keys():
                 return None
             columns.update(decoded)
-        return _batch(columns, events, times, given.rows or returned.rows)
+        counts = np.array(given.rows or returned.rows)
+        return _batch(columns, tuple(events), np.array(times, dtype=np.int64), counts)
+
+    def read_match(self, match: Match, names: Names) -> RowBatch | None:
+        """Read a block of lines that are alike; None if they are not plain CSV after all."""
+        times = self._times(match)
+        if times is None:
+            return None
+        columns: dict[str, Column] = {}
+        rows: list[Index | None] = []
+        for side, decoder, wanted in (
+            (OUTPUT, self._outputs, names.outputs),
+            (INPUT, self._inputs, names.inputs),
+        ):
+            if side not in match.spans:
+                continue
+            if not wanted or len(set(wanted)) != len(wanted) or columns.keys() & set(wanted):
+                return None
+            found = _grid_of(match, side, width=len(wanted))
+            if found is None:
+                return None
+            grid, counts = found
+            rows.append(counts)
+            columns.update(zip(wanted, decoder.read(grid), strict=True))
+        if not rows or not all(_agree(rows[0], counts) for counts in rows):
+            return None
+        return _batch(columns, match.event_ids(), times, rows[0])
+
+    def _times(self, match: Match) -> NDArray[np.int64] | None:
+        """Return the epoch seconds of each line; None if one has no usable time."""
+        texts = match.table(INFERENCE_TIME)
+        changes = np.flatnonzero((texts[1:] != texts[:-1]).any(axis=1)) + 1
+        starts = np.append(0, changes)
+        seconds = self._moments.read_all(texts[starts])
+        if seconds is None:
+            return None
+        return np.repeat(seconds, np.diff(starts, append=match.lines))
 
     def flags(self, records: Sequence[Record], names: Names) -> list[bool]:
         """Tell for each record whether it looks regular by itself.
@@ -194,20 +241,61 @@ def _without_blank_lines(text: str) -> str:
     return "\n".join(line for line in text.split("\n") if line) if "\n" in text else text
 
 
+def _grid_of(match: Match, side: str, *, width: int) -> tuple[Grid, Index | None] | None:
+    """Find the cells of one side's payloads.
+
+    Returns
+    -------
+    tuple of Grid and (ndarray of int, shape (lines,), or None), or None
+        The cells and how many rows each record has, None for one each; None if the payloads are
+        not plain CSV.
+    """
+    starts, ends = match.spans[side].starts, match.spans[side].ends
+    view = np.frombuffer(match.block, dtype=np.uint8)
+    # There is a quote before a payload, so what is looked at is within the block.
+    closed = (view[ends - 2] == ESCAPED_NEWLINE[0]) & (view[ends - 1] == ESCAPED_NEWLINE[1])
+    ends = ends - 2 * closed
+    if not (ends > starts).all():
+        return None
+    first = match.block[int(starts[0]) : int(ends[0])]
+    if len(first) <= _LONG_PAYLOAD and ESCAPED_NEWLINE not in first:
+        grid = grid_of_spans(match.block, starts, ends, width=width)
+        if grid is not None:
+            return grid, None
+    texts = slices(match.block, starts, ends)
+    grid = grid_of_text(texts, width=width, newline=ESCAPED_NEWLINE)
+    # A blank line is no row.
+    if grid is None or not (grid.ends[:, -1] > grid.row_starts).all():
+        return None
+    lengths = ends - starts + len(ESCAPED_NEWLINE)
+    first_rows = np.searchsorted(grid.row_starts, np.cumsum(lengths) - lengths)
+    return grid, np.diff(first_rows, append=grid.rows)
+
+
+def _agree(left: Index | None, right: Index | None) -> bool:
+    """Tell whether two sides have equally many rows in each record."""
+    if left is None or right is None:
+        counts = right if left is None else left
+        return counts is None or bool((counts == 1).all())
+    return np.array_equal(left, right)
+
+
 def _batch(
-    columns: dict[str, Column], events: list[str], times: list[int], rows: list[int]
+    columns: dict[str, Column],
+    events: Sequence[str],
+    times: NDArray[np.int64],
+    rows: Index | None,
 ) -> RowBatch:
+    """Put a batch together; ``rows`` is how many each record has, None for one each."""
     record_of_row: NDArray[np.int32] = np.arange(len(events), dtype=np.int32)
-    inference_time = np.array(times, dtype=np.int64)
-    count = sum(rows)
-    if count != len(events):
+    if rows is not None and not (rows == 1).all():
         record_of_row = np.repeat(record_of_row, rows)
-        inference_time = np.repeat(inference_time, rows)
+        times = np.repeat(times, rows)
     return RowBatch(
-        rows=count,
+        rows=record_of_row.shape[0],
         records=len(events),
         columns=columns,
-        inference_time=inference_time,
-        event_ids=tuple(events),
+        inference_time=times,
+        event_ids=events,
         record_of_row=record_of_row,
     )

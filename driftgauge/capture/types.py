@@ -106,24 +106,32 @@ def column_of_codes(codes: NDArray[np.intp] | NDArray[np.int32], cells: list[Cel
         The distinct values in order of first appearance. Two may hold the same word (a JSON
         ``true`` and a text ``"true"``).
     """
-    kinds = np.array([cell.kind for cell in cells], dtype=np.int8)
-    present = np.bincount(kinds[codes], minlength=5) if len(cells) else np.zeros(5, dtype=np.intp)
+    present = [0] * 5
+    if len({cell.kind for cell in cells}) == 1:
+        present[cells[0].kind] = codes.shape[0]
+    else:
+        for cell, count in zip(cells, np.bincount(codes).tolist(), strict=True):
+            present[cell.kind] += count
     types = TypeCounts(
-        integral=int(present[INTEGRAL]),
-        fractional=int(present[FRACTIONAL]),
-        boolean=int(present[BOOLEAN]),
-        text=int(present[TEXT]),
+        integral=present[INTEGRAL],
+        fractional=present[FRACTIONAL],
+        boolean=present[BOOLEAN],
+        text=present[TEXT],
     )
-    missing = kinds[codes] == MISSING if present[MISSING] else None
-    if not types.boolean + types.text:
+    missing = None
+    if present[MISSING]:
+        missing = np.array([cell.is_missing for cell in cells], dtype=np.bool_)[codes]
+    if types.integral + types.fractional:
         numbers = np.array([cell.number for cell in cells], dtype=np.float64)[codes]
+    else:
+        numbers = np.full(codes.shape[0], np.nan)
+    if not types.boolean + types.text:
         return Column(numbers=numbers, types=types, missing=missing)
     words: dict[str, int] = {}
     index = np.full(len(cells), -1, dtype=np.int32)
     for position, cell in enumerate(cells):
         if cell.kind in (BOOLEAN, TEXT):
             index[position] = words.setdefault(cell.word, len(words))
-    numbers = np.array([cell.number for cell in cells], dtype=np.float64)[codes]
     return Column(
         numbers=numbers, types=types, codes=index[codes], words=tuple(words), missing=missing
     )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 # 2**-UNIT_BITS is the smallest positive float64; every finite float64 is a multiple of it.
 UNIT_BITS = 1074
 _MANTISSA_BITS = 53
+_ALL_BUT_SIGN = 2**63 - 1
 # Numbers from here to twice as much are a whole number of the unit apart, as subnormal ones are.
 _LOWEST_EXPONENT = -1022
 
@@ -98,7 +99,8 @@ def exact_row_sums(values: NDArray[np.float64], bound: NDArray[np.float64]) -> l
         np.subtract(taken, sigma, out=taken)
         partial.append(taken.sum(axis=1))
         np.subtract(values, taken, out=values)
-        if not values.any():
+        # All zero, whatever the sign: to look at the bits is several times faster than any().
+        if not int(np.bitwise_or.reduce(values.view(np.uint64), axis=None)) & _ALL_BUT_SIGN:
             break
         exponent = exponent - (_MANTISSA_BITS - spread)
     mantissas, exponents = np.frexp(np.array(partial))

@@ -147,6 +147,17 @@ def test_a_batch_of_one_interval_is_not_copied() -> None:
     assert list(split_by_grain(batch_of({}, []), timedelta(minutes=1))) == []
 
 
+def test_a_batch_in_the_order_of_time_is_split_like_any_other() -> None:
+    column = column_of([1.0, 2.0, 3.0, "a", None])
+    batch = batch_of({"x": column}, [NOON, NOON, NOON + 60, NOON + 60, NOON + 180])
+    shuffled = batch.take(np.array([4, 2, 0, 3, 1], dtype=np.intp))
+    parts = dict(split_by_grain(batch, timedelta(minutes=1)))
+    assert [part.rows for part in parts.values()] == [2, 2, 1]
+    for start, part in split_by_grain(shuffled, timedelta(minutes=1)):
+        left, right = (profile_batch(SPEC, some) for some in (part, parts[start]))
+        assert encode_profile(left) == encode_profile(right)
+
+
 def test_times_before_1970_belong_to_the_interval_they_are_in() -> None:
     [(moment, _)] = split_by_grain(batch_of({}, [-1]), timedelta(hours=1))
     assert moment == datetime(1969, 12, 31, 23, tzinfo=UTC)

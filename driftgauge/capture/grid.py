@@ -1,0 +1,271 @@
+"""Where the cells of many rows are: the bounds of all of them, found at once.
+
+The rows of CSV text are looked at as an array of bytes. The positions of all separators give the
+bounds of all cells. Text that is not regular (a row of another width, a stray quote) has no grid.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Index = NDArray[np.intp]
+Bytes = NDArray[np.uint8]
+
+COMMA: Final = ord(",")
+SPACE: Final = ord(" ")
+NEWLINE: Final = b"\n"
+# A newline within a JSON string that was not decoded.
+ESCAPED_NEWLINE: Final = b"\\n"
+# Behind the cells, so that some bytes can be read from the start of any of them.
+PADDING: Final = 72
+_QUOTE: Final = ord('"')
+_LOWEST_PRINTED: Final = 32
+# The csv module's limit: it has the last word on longer cells.
+_LONGEST_QUOTED = 131_072
+_QUOTED = re.compile(rb'"(?:[^"]|"")*"')
+# Pieces longer than this are put together one by one.
+_LONGEST_PIECE = 1024
+# So many times their own bytes may pieces of different lengths take when put in one table.
+_MOST_BLOAT = 3
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Grid:
+    """The cells of a text.
+
+    Attributes
+    ----------
+    data : bytearray
+        The rows in order, each cell followed by one separator, and ``PADDING`` bytes.
+    row_starts : ndarray of int, shape (rows,)
+        Where each row starts.
+    ends : ndarray of int, shape (rows, width)
+        Where each cell ends. All cells but the first of a row start one byte after the one before.
+    """
+
+    data: bytearray
+    row_starts: Index
+    ends: Index
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return int(self.ends.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Number of cells in a row."""
+        return int(self.ends.shape[1])
+
+    @property
+    def view(self) -> Bytes:
+        """The data as an array that can be written to."""
+        return np.frombuffer(self.data, dtype=np.uint8)
+
+    def starts(self, column: int) -> Index:
+        """Return where the cells of a column start."""
+        return self.row_starts if column == 0 else self.ends[:, column - 1] + 1
+
+    def bounds(self, columns: list[int]) -> tuple[Index, Index]:
+        """Return starts and lengths of the cells of some columns, both of shape (rows, columns).
+
+        The columns are in order.
+        """
+        starts: Index = self.ends[:, [column - 1 for column in columns]] + 1
+        if columns[0] == 0:
+            starts[:, 0] = self.row_starts
+        return starts, self.ends[:, columns] - starts
+
+    def cell(self, row: int, column: int) -> bytes:
+        """Return the bytes of one cell."""
+        start = self.ends[row, column - 1] + 1 if column else self.row_starts[row]
+        return bytes(self.data[int(start) : int(self.ends[row, column])])
+
+    def cells(self, column: int) -> list[bytes]:
+        """Return the bytes of all cells of a column."""
+        bounds = zip(self.starts(column).tolist(), self.ends[:, column].tolist(), strict=True)
+        data = bytes(self.data)
+        return [data[start:end] for start, end in bounds]
+
+    def columns_with(self, positions: Index) -> set[int]:
+        """Return the columns that bytes belong to."""
+        cells = np.searchsorted(self.ends.ravel(), positions)
+        return set(np.unique(cells % self.width).tolist())
+
+    def empty(self, columns: list[int]) -> NDArray[np.bool_] | None:
+        """Tell which cells of some columns are empty, shape (rows, columns); None if none is."""
+        lengths = np.empty((len(columns), self.rows), dtype=np.intp)
+        for row, column in zip(lengths, columns, strict=True):
+            np.subtract(self.ends[:, column], self.starts(column), out=row)
+        return lengths.T == 0 if not lengths.all() else None
+
+
+def grid_of_text(
+    texts: Iterable[bytes | memoryview], *, width: int, newline: bytes = NEWLINE
+) -> Grid | None:
+    r"""Find the cells of rows that stand one after the other.
+
+    Parameters
+    ----------
+    texts : iterable of bytes
+        Each of one row or more, with ``newline`` between them and not at the end.
+    width : int
+        Number of cells in a row.
+    newline : bytes
+        ``NEWLINE``: cells may be quoted. ``ESCAPED_NEWLINE``: text with a quote, a control
+        character, or a backslash that is not a part of it has no grid.
+
+    Examples
+    --------
+    >>> grid = grid_of_text([b"1,a\n2.5,b", b"3,c"], width=2)
+    >>> grid.cell(1, 0), grid_of_text([b"1,a\n2.5"], width=2) is None
+    (b'2.5', True)
+    """
+    data = bytearray(newline).join((*texts, bytes(PADDING)))
+    view = np.frombuffer(data, dtype=np.uint8)
+    if newline == ESCAPED_NEWLINE and view[:-PADDING].min() < _LOWEST_PRINTED:
+        return None
+    between = view == newline[0]
+    ends: Index = np.flatnonzero((view == COMMA) | between)
+    rows = int(np.count_nonzero(between))
+    if b'"' in data:
+        found = _outside_quotes(data, ends) if newline == NEWLINE else None
+        if found is None:
+            return None
+        ends = found
+        rows = int(np.count_nonzero(view[ends] == newline[0]))
+    if ends.shape[0] != rows * width:
+        return None
+    ends = ends.reshape(rows, width)
+    if not (view[ends[:, -1]] == newline[0]).all():
+        return None
+    row_starts = np.empty(rows, dtype=np.intp)
+    row_starts[0] = 0
+    row_starts[1:] = ends[:-1, -1] + len(newline)
+    if len(newline) > 1 and not (view[row_starts[1:] - 1] == newline[1]).all():
+        return None
+    return Grid(data=data, row_starts=row_starts, ends=ends)
+
+
+def _outside_quotes(data: bytearray, ends: Index) -> Index | None:
+    """Drop separators inside quoted cells; None if quotes do not enclose whole cells."""
+    quotes = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == _QUOTE)
+    # A separator after an odd number of quotes is inside a quoted cell.
+    before = np.searchsorted(quotes, ends)
+    outside = before % 2 == 0
+    ends = ends[outside]
+    longest = int(np.diff(ends, prepend=0).max(initial=0))
+    if longest > _LONGEST_QUOTED:
+        return None
+    for cell in np.flatnonzero(np.diff(before[outside], prepend=0)).tolist():
+        start = 0 if cell == 0 else int(ends[cell - 1]) + 1
+        if _QUOTED.fullmatch(data, start, int(ends[cell])) is None:
+            return None
+    return ends
+
+
+def grid_of_spans(source: bytes, starts: Index, ends: Index, *, width: int) -> Grid | None:
+    """Find the cells of rows that stand anywhere.
+
+    Parameters
+    ----------
+    source : bytes
+        ASCII or UTF-8. A row with a quote, a backslash or a control character has no grid.
+    starts, ends : ndarray of int, shape (rows,)
+        Where each row is in the source.
+    width : int
+        Number of cells in a row.
+
+    Examples
+    --------
+    >>> source = b"data: 1,a; data: 2.5,b;"
+    >>> grid = grid_of_spans(source, np.array([6, 17]), np.array([9, 22]), width=2)
+    >>> grid.cell(1, 0)
+    b'2.5'
+    """
+    lengths = ends - starts
+    longest = rounded(int(lengths.max()) + 1)
+    if not is_even(longest, lengths):
+        texts = slices(source, starts, ends)
+        grid = grid_of_text(texts, width=width, newline=ESCAPED_NEWLINE)
+        return grid if grid is not None and grid.rows == len(texts) else None
+    rows_at = np.arange(lengths.shape[0]) * longest
+    ends_at = rows_at + lengths
+    data = bytearray(lengths.shape[0] * longest + PADDING)
+    view = np.frombuffer(data, dtype=np.uint8)
+    table = view[:-PADDING].reshape(-1, longest)
+    np.bitwise_and(pieces(source, starts, longest), kept(lengths, longest), out=table)
+    unprinted = int(np.count_nonzero(table < _LOWEST_PRINTED))
+    if unprinted != table.size - int(lengths.sum()) or b'"' in data or b"\\" in data:
+        return None
+    view[ends_at] = COMMA
+    separators: Index = np.flatnonzero(view == COMMA)
+    if separators.shape[0] != lengths.shape[0] * width:
+        return None
+    separators = separators.reshape(-1, width)
+    if not np.array_equal(separators[:, -1], ends_at):
+        return None
+    return Grid(data=data, row_starts=rows_at, ends=separators)
+
+
+def is_plain(text: bytes) -> bool:
+    """Tell whether a text that is not empty is free of quotes and control characters."""
+    smallest = np.frombuffer(text, dtype=np.uint8).min(initial=_LOWEST_PRINTED)
+    return b'"' not in text and bool(smallest >= _LOWEST_PRINTED)
+
+
+def is_even(longest: int, lengths: Index) -> bool:
+    """Tell whether a table of pieces, each as wide as the longest, is not much larger than they."""
+    table = longest * lengths.shape[0]
+    return longest <= _LONGEST_PIECE and table <= _MOST_BLOAT * int(lengths.sum()) + _LONGEST_PIECE
+
+
+def slices(source: bytes, starts: Index, ends: Index) -> list[memoryview]:
+    """Return pieces of the source, not copied."""
+    view = memoryview(source)
+    return [view[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+
+
+def rounded(length: int) -> int:
+    """Round the length of pieces up, so that few different ones occur."""
+    return -(-length // 16) * 16
+
+
+def pieces(source: bytes | bytearray, starts: Index, length: int) -> Bytes:
+    """Return copies of pieces of the source, shape (pieces, length); beyond its end is zero."""
+    if int(starts.max(initial=0)) + length > len(source):
+        source = bytes(source) + bytes(length)
+    # An item for each position, that overlaps those of the next ones.
+    items: NDArray[np.void] = np.ndarray(
+        (len(source) - length + 1,), dtype=f"V{length}", buffer=source, strides=(1,)
+    )
+    return items[starts].view(np.uint8).reshape(-1, length)
+
+
+def kept(lengths: Index, longest: int) -> Bytes:
+    """Return masks that keep so many bytes of a piece, shape (pieces, longest)."""
+    return _masks(longest)[lengths].view(np.uint8).reshape(-1, longest)
+
+
+def blanks(lengths: Index, longest: int) -> Bytes:
+    """Return spaces after so many zero bytes, shape (pieces, longest)."""
+    return _spaces(longest)[lengths].view(np.uint8).reshape(-1, longest)
+
+
+@lru_cache(maxsize=8)
+def _masks(longest: int) -> NDArray[np.void]:
+    masks = np.tri(longest + 1, longest, -1, dtype=np.uint8) * np.uint8(255)
+    return masks.view(f"V{longest}").ravel()
+
+
+@lru_cache(maxsize=8)
+def _spaces(longest: int) -> NDArray[np.void]:
+    spaces = (1 - np.tri(longest + 1, longest, -1, dtype=np.uint8)) * np.uint8(SPACE)
+    return spaces.view(f"V{longest}").ravel()
