@@ -24,6 +24,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from driftgauge.capture.joining import join_batches
@@ -415,14 +416,18 @@ def _compare(left: _Reading, right: _Reading) -> None:
 
 
 def _same(one: Column, other: Column) -> bool:
-    arrays = ((one.codes, other.codes), (one.missing, other.missing))
     return (
         (one.types, one.words) == (other.types, other.words)
         and np.array_equal(one.numbers, other.numbers, equal_nan=True)
-        and all(
-            (a is None) == (b is None) and (a is None or np.array_equal(a, b)) for a, b in arrays
-        )
+        and _same_array(one.codes, other.codes)
+        and _same_array(one.missing, other.missing)
     )
+
+
+def _same_array(one: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return bool(np.array_equal(one, other))
 
 
 def main() -> None:

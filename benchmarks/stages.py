@@ -27,7 +27,7 @@ def scan(folder: Path) -> dict[str, Any]:
     block = np.empty(256 * 1024, dtype=np.uint8)
     started = time.process_time()
     with capture.open("rb", buffering=0) as stream:
-        while size := stream.readinto(block):
+        while size := stream.readinto(memoryview(block)):
             lines += int(np.count_nonzero(block[:size] == ord("\n")))
     return {
         "rows": lines,
