@@ -162,7 +162,7 @@ def _make_file(chance: random.Random, real: Sequence[bytes]) -> tuple[bytes, int
     """Return a file and how many of its records are mutated."""
     write = _container(chance)
     share = chance.choice((0.02, 0.3, 1.0, 1.0, 1.0))
-    lines = []
+    lines: list[bytes] = []
     mutated = 0
     for i in range(chance.randint(1, 1000)):
         line = chance.choice(real) if real and chance.random() < 0.05 else write(i)
