@@ -90,6 +90,7 @@ def test_a_quiet_window_is_evaluated_and_its_files_written(world: World) -> None
     assert arrive(world) == NOTHING_FAILED
     assert [key.rpartition("/")[2] for key in reports(world)] == [
         "constraint_violations.json",
+        "constraints.json",
         "inputs.json",
         "report.html",
         "statistics.json",

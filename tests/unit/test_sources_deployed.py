@@ -197,7 +197,7 @@ def test_a_postprocess_hook_runs_after_evaluation_and_never_fails_it(
         printed = world.printed()
         (counted,) = [line for line in printed if "PostprocessFailures" in line]
         assert counted["PostprocessFailures"] == [failures]
-        assert len(world.keys("loans/reports/")) == 5
+        assert len(world.keys("loans/reports/")) == 6
         assert "a secret" not in json.dumps(printed)
         logged = [x for x in printed if x.get("message") == "postprocess hook failed"]
         assert len(logged) == int(failures)
