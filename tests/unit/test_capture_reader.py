@@ -488,23 +488,3 @@ def test_a_real_capture_of_a_language_model_is_read(shared: Path) -> None:
     assert batch.rows == 3
     assert batch.columns["generated_text"].types.text == 3
     assert values(batch.columns)["parameters.max_new_tokens"] == [512.0] * 3
-
-
-@pytest.mark.parametrize("answer", ["0.25", "0.25,1", "0.25,1,x"])
-def test_outputs_that_are_not_wanted_are_left_out(answer: str) -> None:
-    line = {
-        "captureData": {
-            "endpointInput": {"data": "1,a", "encoding": "CSV"},
-            "endpointOutput": {"data": answer, "encoding": "CSV"},
-        },
-        "eventMetadata": {"eventId": "e", "inferenceTime": "2022-04-18T00:21:48Z"},
-    }
-    rejects = Rejects()
-    [batch] = read_capture(
-        io.BytesIO(json.dumps(line).encode()),
-        schema=CaptureSchema(inputs=("age", "plan"), outputs=()),
-        source="s",
-        rejects=rejects,
-    )
-    assert list(batch.columns) == ["age", "plan"]
-    assert rejects.total == 0
