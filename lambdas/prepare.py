@@ -11,7 +11,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from driftgauge.capture.ground_truth import GroundTruth, read_ground_truth
 from driftgauge.capture.reader import read_capture
-from driftgauge.capture.schema import CaptureSchema
+from driftgauge.capture.sources import schema_of
 from driftgauge.columns import Rejects, RowBatch
 from driftgauge.config import MonitorConfig
 from driftgauge.errors import CaptureError, ConfigError
@@ -98,9 +98,8 @@ def read_captures(
     rejects: Rejects,
 ) -> Iterator[RowBatch]:
     """Read the captures whose folders overlap a window, and those of the hour after it."""
-    schema = CaptureSchema(
-        inputs=config.capture.inputs or spec.inputs, outputs=config.capture.outputs or spec.outputs
-    )
+    columns = [feature.name for feature in spec.features]
+    schema = schema_of(config.capture, columns=columns, outputs=spec.outputs)
     place = "/".join(filter(None, (config.capture.prefix, config.endpoint.name, variant)))
 
     def read(stream: BinaryIO, source: str) -> Iterator[RowBatch]:

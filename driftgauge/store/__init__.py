@@ -354,10 +354,6 @@ class MonitorStore:
             f"{self.monitor}/profiles/{baseline}/{variant}/{moment:%Y/%m/%d/%H/%M}/{digest}.profile"
         )
 
-    def parse_profile_key(self, info: ObjectInfo) -> StoredProfile:
-        """Read back what a profile's key says."""
-        return parse_profile_key(info)
-
     def list_profiles(
         self, *, baseline: str, variant: str, window: Window
     ) -> Iterator[StoredProfile]:
