@@ -7,19 +7,15 @@ its path, never in production.
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
     ValidationError,
-    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -27,216 +23,52 @@ from pydantic import (
 from driftgauge.capture.settings import CaptureSettings
 from driftgauge.capture.text_names import text_parts
 from driftgauge.errors import ConfigError
+from driftgauge.settings import (
+    AlarmSettings,
+    AlertSettings,
+    DecisionSettings,
+    Duration,
+    EndpointSettings,
+    FeatureSettings,
+    JointSettings,
+    ModelMonitorMetricsSettings,
+    Moment,
+    Name,
+    PersistenceSettings,
+    ReferenceSettings,
+    RetrainingSettings,
+    SageMakerTrainer,
+    Settings,
+)
 from driftgauge.windows import (
     DEFAULT_ANCHOR,
     WindowGrid,
     format_duration,
-    parse_duration,
-    parse_time,
 )
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(lambda value: parse_duration(value) if isinstance(value, str) else value),
-    PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]*[smhdw]$", "examples": ["1h", "1d"]}),
+__all__ = [
+    "AlarmSettings",
+    "AlertSettings",
+    "DecisionSettings",
+    "EndpointSettings",
+    "FeatureSettings",
+    "JointSettings",
+    "ModelMonitorMetricsSettings",
+    "MonitorConfig",
+    "MonitorSet",
+    "PersistenceSettings",
+    "ReferenceSettings",
+    "RetrainingSettings",
+    "SageMakerTrainer",
+    "json_schema",
+    "load_monitor",
+    "load_monitors",
+    "parse_monitor",
+    "read_monitor_set",
 ]
-Moment = Annotated[
-    datetime,
-    BeforeValidator(lambda value: parse_time(value) if isinstance(value, str) else value),
-    AfterValidator(lambda value: parse_time(value.isoformat())),
-]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class EndpointSettings(_Model):
-    """The endpoint whose traffic is watched."""
-
-    name: str = Field(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")
-    variants: tuple[str, ...] = Field(default=("AllTraffic",), min_length=1, max_length=10)
-    alarms: bool = Field(
-        default=True,
-        description="Alarm on the endpoint's own latency, error rates and volume (AWS/SageMaker).",
-    )
-    latency_p99: Annotated[float, Field(gt=0)] = Field(
-        default=1000.0, description="ModelLatency p99 above which to alarm, milliseconds."
-    )
-    overhead_p99: Annotated[float, Field(gt=0)] = Field(
-        default=500.0, description="OverheadLatency p99 above which to alarm, milliseconds."
-    )
-    error_rate_4xx: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=0.05, description="Share of invocations answered 4XX above which to alarm."
-    )
-    error_rate_5xx: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=0.01, description="Share of invocations answered 5XX above which to alarm."
-    )
-
-
-class FeatureSettings(_Model):
-    """Overrides for one column."""
-
-    kind: Literal["numeric", "discrete", "categorical", "boolean", "text"] | None = None
-    ignore: bool = Field(default=False, description="Profile the column, but never judge it.")
-    min_effect: Annotated[float, Field(ge=0)] | None = Field(
-        default=None, description="Overrides decision.min_effect for this column."
-    )
-
-
-class DecisionSettings(_Model):
-    """How a window's difference from the baseline becomes a verdict."""
-
-    alpha: Annotated[float, Field(gt=0, lt=0.5)] = Field(
-        default=0.01,
-        description="Chance of any false alarm over all features of one window (Holm).",
-    )
-    min_effect: Annotated[float, Field(ge=0)] = Field(
-        default=0.02,
-        description="Smallest bias-corrected PSI that is worth an alarm.",
-    )
-    min_rows: Annotated[int, Field(ge=10)] = Field(
-        default=50, description="Below this many values the verdict is insufficient data."
-    )
-    min_excess: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.005,
-        description=(
-            "Data quality: smallest excess over the baseline's own share of missing, mistyped, "
-            "unseen or negative values that is a violation."
-        ),
-    )
-
-
-class AlarmSettings(_Model):
-    """M-of-N, period and limits of the CloudWatch alarms of one monitor."""
-
-    datapoints: Annotated[int, Field(ge=1, le=100)] = 1
-    evaluation_periods: Annotated[int, Field(ge=1, le=100)] = 1
-    period: Duration | None = Field(
-        default=None,
-        description="Seconds between datapoints; default: the window, at most a day.",
-    )
-    rejected_share: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=0.01, description="Share of rejected records and rows above which to alarm."
-    )
-    silence: Duration = Field(
-        default=timedelta(hours=24),
-        description="Alarm when no captured row arrived for this long (whole hours, at most 7d).",
-    )
-
-    @model_validator(mode="after")
-    def _datapoints_fit(self) -> Self:
-        if self.datapoints > self.evaluation_periods:
-            raise ValueError("datapoints (M) must not exceed evaluation_periods (N)")
-        return self
-
-    @field_validator("silence")
-    @classmethod
-    def _whole_hours(cls, value: timedelta) -> timedelta:
-        hours, rest = divmod(value, timedelta(hours=1))
-        if rest or not 1 <= hours <= 168:
-            raise ValueError("silence is a whole number of hours between 1h and 7d")
-        return value
-
-
-class AlertSettings(_Model):
-    """Who is told."""
-
-    emails: tuple[Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")], ...] = ()
-    slack_workspace_id: Annotated[str, Field(pattern=r"^[0-9A-Z]{1,255}$")] | None = Field(
-        default=None, description="Slack through Amazon Q Developer in chat applications."
-    )
-    slack_channel_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{9,255}$")] | None = None
-    slack_webhook_secret: str | None = Field(
-        default=None,
-        description="Name of the Secrets Manager secret that holds the webhook URL.",
-    )
-
-    @model_validator(mode="after")
-    def _workspace_with_channel(self) -> Self:
-        if (self.slack_workspace_id is None) != (self.slack_channel_id is None):
-            raise ValueError("slack_workspace_id and slack_channel_id go together")
-        return self
-
-
-class SageMakerTrainer(_Model):
-    """A SageMaker training job as the training step."""
-
-    image: str
-    role_arn: Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")]
-    instance_type: str = "ml.m5.large"
-    instance_count: Annotated[int, Field(ge=1, le=100)] = 1
-    volume_gb: Annotated[int, Field(ge=1, le=16384)] = 10
-    max_runtime: Duration = timedelta(hours=1)
-    hyperparameters: dict[str, str] = Field(default_factory=dict)
-
-
-class ModelMonitorMetricsSettings(_Model):
-    """CloudWatch metrics under the names, namespace and dimensions of SageMaker Model Monitor."""
-
-    schedule: str = Field(
-        pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$",
-        description="The monitoring schedule's name: the dimension MonitoringSchedule.",
-    )
-    batch: bool = Field(
-        default=False,
-        description="The schedule watched batch transforms: their namespace, and no Endpoint.",
-    )
-    variant: str | None = Field(
-        default=None,
-        description=(
-            "The variant whose windows are published, since the dimensions name none; default: "
-            "the first."
-        ),
-    )
-    namespace: Annotated[str, Field(pattern=r"^[^:].{0,254}$")] | None = Field(
-        default=None, description="Replaces Model Monitor's namespace."
-    )
-
-    @field_validator("namespace")
-    @classmethod
-    def _not_reserved(cls, value: str | None) -> str | None:
-        if value is not None and value.startswith("AWS/"):
-            raise ValueError("CloudWatch keeps namespaces that begin with AWS/ for itself")
-        return value
-
-
-class RetrainingSettings(_Model):
-    """When and how the state machine retrains."""
-
-    enabled: bool = False
-    triggers: tuple[Literal["feature-drift", "prediction-drift", "data-quality"], ...] = (
-        "feature-drift",
-        "prediction-drift",
-    )
-    trainer: Literal["logistic"] | SageMakerTrainer | None = Field(
-        default="logistic",
-        description=(
-            "logistic: the built-in logistic regression, in a Lambda. Or a SageMaker training job."
-        ),
-    )
-    trainer_function_arn: str | None = Field(
-        default=None, description="Your own Lambda as the training step, instead of trainer."
-    )
-    lookback: Duration = Field(
-        default=timedelta(days=30),
-        description="How far back from the drifted window's end labelled rows are taken.",
-    )
-    holdout_share: Annotated[float, Field(gt=0, lt=1)] = 0.3
-    min_rows: Annotated[int, Field(ge=1)] = 1000
-    min_label_coverage: Annotated[float, Field(gt=0, le=1)] = 0.5
-    cooldown: Duration = timedelta(days=1)
-    approval: bool = Field(default=False, description="Ask a human before the model is promoted.")
-    approval_timeout: Duration = timedelta(days=3)
-    min_improvement: float = Field(
-        default=0.0,
-        description="How much lower the challenger's log loss must be, in nats per row.",
-    )
-
-
-class MonitorConfig(_Model):
+class MonitorConfig(Settings):
     """One monitored endpoint.
 
     The single source of every setting: what is watched, against which baseline, how often, with
@@ -276,6 +108,11 @@ class MonitorConfig(_Model):
         ),
     )
     decision: DecisionSettings = DecisionSettings()
+    references: tuple[ReferenceSettings, ...] = Field(
+        default=(),
+        max_length=4,
+        description="What windows are compared with besides the baseline, in sound mode.",
+    )
     alarms: AlarmSettings = AlarmSettings()
     alerts: AlertSettings = AlertSettings()
     model_monitor_metrics: ModelMonitorMetricsSettings | None = Field(

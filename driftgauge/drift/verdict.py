@@ -15,7 +15,8 @@ import msgspec
 from driftgauge.errors import StoreError
 from driftgauge.profile.spec import Kind, Role
 
-Outcome = Literal["ok", "drift", "insufficient_data"]
+# ``seasonal``: a drift from the baseline that is none from the same season of an earlier period.
+Outcome = Literal["ok", "drift", "seasonal", "insufficient_data"]
 # How windows are judged: driftgauge's way, or SageMaker Model Monitor's.
 Mode = Literal["sound", "strict"]
 Test = Literal["anderson_darling", "ks", "chi_squared", "linf_simple", "linf_robust"]
@@ -30,6 +31,30 @@ class CellShift:
     label: str
     baseline_share: float
     window_share: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentShift:
+    """How much of a column's shift lies in one segment: the rows with one category of ``column``.
+
+    Attributes
+    ----------
+    column, category : str
+        The rows of the segment hold this category in this column.
+    baseline_share, window_share : float
+        The segment's share of all rows, between 0 and 1.
+    inside, outside : float
+        How far the judged column moved in the segment and in all other rows: difference of the
+        means in the baseline's standard deviations; of a categorical column, the difference in
+        the share of the category that moved furthest.
+    """
+
+    column: str
+    category: str
+    baseline_share: float
+    window_share: float
+    inside: float
+    outside: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +79,21 @@ class FeatureVerdict:
         Values present in the window (missing ones not counted).
     moved : tuple of CellShift
         Coarse bins or categories by how far their share moved, furthest first, at most five.
+    distance_interval : tuple of float, or None
+        95 % confidence interval of the distance of the populations, in nats.
+    missing_p_value, novel_p_value : float or None
+        How often missing values, and values the baseline does not have, are so unlike the
+        baseline's by chance: two-sided, before correction.
+    detectable_shift : float or None
+        The smallest shift of the mean, in the baseline's standard deviations, that a window of so
+        many rows shows nine times in ten; for a category, of its logit's equivalent.
+    dispersion : float
+        How many times larger the variance between windows is than independent rows would give;
+        the test's statistic is divided by it. 1 for independent rows.
+    importance : float or None
+        The column's weight for the model, as a share of all columns' weights.
+    segments : tuple of SegmentShift
+        The segments that carry the shift, strongest first, at most three.
     """
 
     name: str
@@ -71,6 +111,13 @@ class FeatureVerdict:
     p_value: float | None = None
     adjusted_p_value: float | None = None
     moved: tuple[CellShift, ...] = ()
+    distance_interval: tuple[float, float] | None = None
+    missing_p_value: float | None = None
+    novel_p_value: float | None = None
+    detectable_shift: float | None = None
+    dispersion: float = 1.0
+    importance: float | None = None
+    segments: tuple[SegmentShift, ...] = ()
 
     @property
     def size(self) -> float | None:
@@ -93,12 +140,161 @@ class Violation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReferenceVerdict:
+    """The same window against something else than the baseline.
+
+    Attributes
+    ----------
+    name : str
+        As in the monitor's file, such as ``trailing 4`` or ``same week, 364d before``.
+    kind : {"trailing", "season", "variant"}
+        Preceding windows, the same window of earlier periods, or another variant.
+    windows, rows : int
+        What the reference consists of.
+    features : tuple of FeatureVerdict
+        One for each judged column; all ``insufficient_data`` if the reference has too few rows.
+    """
+
+    name: str
+    kind: Literal["trailing", "season", "variant"]
+    windows: int
+    rows: int
+    features: tuple[FeatureVerdict, ...]
+
+    @property
+    def drifted(self) -> tuple[str, ...]:
+        """Names of the columns that differ from this reference."""
+        return tuple(f.name for f in self.features if f.verdict == "drift")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureEvidence:
+    """What all windows together say about one aspect of one column.
+
+    Attributes
+    ----------
+    name : str
+        The column.
+    aspect : str
+        ``location``, ``scale``, ``missing``, or a category.
+    value : float
+        The aspect's e-detector: it exceeds N once in N windows of unchanged traffic at most.
+    shift : float
+        Estimate since ``since``: in the baseline's standard deviations of the column's ranks, or
+        a difference of shares.
+    since : datetime
+        Start of the window from which on the change is most likely.
+    """
+
+    name: str
+    aspect: str
+    value: float
+    shift: float
+    since: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class PersistentDrift:
+    """The decision over time: small shifts that last, at a guaranteed rate of false alarms.
+
+    Attributes
+    ----------
+    verdict : {"ok", "drift", "insufficient_data"}
+        Insufficient while the monitor learns how much windows differ without any drift.
+    value : float
+        The monitor's e-detector, in windows: the average over columns.
+    threshold : float
+        In windows: the promised average run length without drift.
+    windows : int
+        Windows of evidence, this one included.
+    features : tuple of FeatureEvidence
+        The strongest first, at most five.
+    """
+
+    verdict: Outcome
+    value: float
+    threshold: float
+    windows: int
+    features: tuple[FeatureEvidence, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairShift:
+    """Two columns whose association changed; correlations of clipped values."""
+
+    first: str
+    second: str
+    baseline: float
+    window: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointTest:
+    """One test of the joint distribution: ``association``, ``reconstruction`` or ``mmd``."""
+
+    name: Literal["association", "reconstruction", "mmd"]
+    statistic: float
+    effect: float
+    p_value: float
+    adjusted_p_value: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointVerdict:
+    """The decision on how columns go together; ``pairs``: furthest first, at most five."""
+
+    verdict: Outcome
+    rows: int
+    reason: str
+    tests: tuple[JointTest, ...] = ()
+    pairs: tuple[PairShift, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassShare:
+    """Share of the predictions in one class or score band, with the window's 95 % interval."""
+
+    label: str
+    baseline: float
+    window: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionShift:
+    """How the predictions' own distribution moved: the prior-shift view, without any label.
+
+    Attributes
+    ----------
+    name : str
+        The output column.
+    classes : tuple of ClassShare
+        Of a categorical prediction its classes; of a score its tenths by the baseline.
+    total_variation : float
+        Half the sum of the differences of shares: the share of predictions that changed class.
+    mean_baseline, mean_window : float or None
+        Means of a numeric prediction, in its own unit.
+    mean_interval : tuple of float, or None
+        95 % interval of the window's mean.
+    """
+
+    name: str
+    classes: tuple[ClassShare, ...]
+    total_variation: float
+    mean_baseline: float | None = None
+    mean_window: float | None = None
+    mean_interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class WindowVerdict:
     """Everything decided about one window of one variant.
 
     ``rejected`` counts rejected records and rows by reason. ``other_baseline_rows`` are rows of
     the window that were profiled against another baseline and are not part of this verdict.
-    ``mode`` is how it was judged.
+    ``mode`` is how it was judged. ``references`` are further comparisons, ``persistent`` the
+    decision over all windows so far, ``joint`` that on how columns go together.
     """
 
     monitor: str
@@ -114,6 +310,10 @@ class WindowVerdict:
     rejected: dict[str, int] = field(default_factory=dict)
     other_baseline_rows: int = 0
     mode: Mode = "sound"
+    references: tuple[ReferenceVerdict, ...] = ()
+    persistent: PersistentDrift | None = None
+    joint: JointVerdict | None = None
+    predictions: tuple[PredictionShift, ...] = ()
     version: int = 1
 
     def __post_init__(self) -> None:
@@ -159,8 +359,11 @@ class WindowVerdict:
 
     @property
     def alarm(self) -> bool:
-        """Whether any column drifted or any check failed."""
-        return bool(self.violations) or any(f.verdict == "drift" for f in self.features)
+        """Whether anything drifted or any check failed."""
+        decisions = (*self.features, self.persistent, self.joint)
+        return bool(self.violations) or any(
+            d is not None and d.verdict == "drift" for d in decisions
+        )
 
 
 def encode_verdict(verdict: WindowVerdict) -> bytes:

@@ -1,0 +1,308 @@
+"""The parts of a monitor file: one model for each block of settings.
+
+``driftgauge.config`` puts them together.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+from driftgauge.windows import format_duration, parse_duration, parse_time
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(lambda value: parse_duration(value) if isinstance(value, str) else value),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]*[smhdw]$", "examples": ["1h", "1d"]}),
+]
+Moment = Annotated[
+    datetime,
+    BeforeValidator(lambda value: parse_time(value) if isinstance(value, str) else value),
+    AfterValidator(lambda value: parse_time(value.isoformat())),
+]
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EndpointSettings(Settings):
+    """The endpoint whose traffic is watched."""
+
+    name: str = Field(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")
+    variants: tuple[str, ...] = Field(default=("AllTraffic",), min_length=1, max_length=10)
+    alarms: bool = Field(
+        default=True,
+        description="Alarm on the endpoint's own latency, error rates and volume (AWS/SageMaker).",
+    )
+    latency_p99: Annotated[float, Field(gt=0)] = Field(
+        default=1000.0, description="ModelLatency p99 above which to alarm, milliseconds."
+    )
+    overhead_p99: Annotated[float, Field(gt=0)] = Field(
+        default=500.0, description="OverheadLatency p99 above which to alarm, milliseconds."
+    )
+    error_rate_4xx: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.05, description="Share of invocations answered 4XX above which to alarm."
+    )
+    error_rate_5xx: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.01, description="Share of invocations answered 5XX above which to alarm."
+    )
+
+
+class FeatureSettings(Settings):
+    """Overrides for one column."""
+
+    kind: Literal["numeric", "discrete", "categorical", "boolean", "text"] | None = None
+    ignore: bool = Field(default=False, description="Profile the column, but never judge it.")
+    min_effect: Annotated[float, Field(ge=0)] | None = Field(
+        default=None, description="Overrides decision.min_effect for this column."
+    )
+    importance: Annotated[float, Field(ge=0)] | None = Field(
+        default=None,
+        description=(
+            "The column's weight for the model, on any scale; orders reports and alerts. Default: "
+            "its association with the label in the training data, where that is known."
+        ),
+    )
+
+
+class PersistenceSettings(Settings):
+    """Evidence over all windows: small shifts that last."""
+
+    enabled: bool = True
+    false_alarm_every: Duration = Field(
+        default=timedelta(days=365),
+        description="How long unchanged traffic goes without an alarm, on average at least.",
+    )
+    learning_windows: Annotated[int, Field(ge=2, le=100)] = Field(
+        default=8,
+        description="First windows, which only teach how much windows differ without drift.",
+    )
+
+
+class JointSettings(Settings):
+    """How columns go together."""
+
+    enabled: bool = True
+    min_correlation_change: Annotated[float, Field(gt=0, le=2)] = Field(
+        default=0.15, description="Smallest change of a correlation that is worth an alarm."
+    )
+
+
+class ReferenceSettings(Settings):
+    """Something else than the baseline that windows are compared with."""
+
+    kind: Literal["trailing", "season", "variant"]
+    windows: Annotated[int, Field(ge=1, le=52)] | None = Field(
+        default=None,
+        description=(
+            "How many: the preceding windows (trailing, default 4), or the windows at this time "
+            "of earlier periods (season, default 1)."
+        ),
+    )
+    period: Duration | None = Field(
+        default=None,
+        description="Of the season: 7d for the same hour or day of past weeks, 364d for last year.",
+    )
+    variant: str | None = Field(default=None, description="The other variant.")
+
+    @model_validator(mode="after")
+    def _parts_belong(self) -> Self:
+        if (self.kind == "season") != (self.period is not None):
+            raise ValueError("period belongs to kind: season, and such a reference needs one")
+        if (self.kind == "variant") != (self.variant is not None):
+            raise ValueError("variant belongs to kind: variant, and such a reference needs one")
+        if self.kind == "variant" and self.windows is not None:
+            raise ValueError("windows does not belong to kind: variant")
+        return self
+
+    @property
+    def count(self) -> int:
+        """How many windows the reference consists of."""
+        return self.windows or {"trailing": 4, "season": 1, "variant": 1}[self.kind]
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        if self.kind == "season" and self.period is not None:
+            return f"{self.count} x {format_duration(self.period)} before"
+        return f"variant {self.variant}" if self.variant else f"trailing {self.count}"
+
+
+class DecisionSettings(Settings):
+    """How a window's difference from the baseline becomes a verdict."""
+
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = Field(
+        default=0.01,
+        description=(
+            "Chance of any false alarm over all features of one window; with benjamini_hochberg, "
+            "the expected share of false ones among the drifted."
+        ),
+    )
+    correction: Literal["holm", "benjamini_hochberg"] = Field(
+        default="holm", description="How p-values pay for the number of columns."
+    )
+    clustering: Literal["windows", "none"] = Field(
+        default="windows",
+        description=(
+            "windows: traffic comes in clusters, and how much more windows differ than independent "
+            "rows would is learnt from past windows. none: rows are independent."
+        ),
+    )
+    min_effect: Annotated[float, Field(ge=0)] = Field(
+        default=0.02,
+        description="Smallest bias-corrected PSI that is worth an alarm.",
+    )
+    min_rows: Annotated[int, Field(ge=10)] = Field(
+        default=50, description="Below this many values the verdict is insufficient data."
+    )
+    min_excess: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.005,
+        description=(
+            "Data quality: smallest excess over the baseline's own share of missing, mistyped, "
+            "unseen or negative values that is a violation."
+        ),
+    )
+    persistence: PersistenceSettings = PersistenceSettings()
+    joint: JointSettings = JointSettings()
+
+
+class AlarmSettings(Settings):
+    """M-of-N, period and limits of the CloudWatch alarms of one monitor."""
+
+    datapoints: Annotated[int, Field(ge=1, le=100)] = 1
+    evaluation_periods: Annotated[int, Field(ge=1, le=100)] = 1
+    period: Duration | None = Field(
+        default=None,
+        description="Seconds between datapoints; default: the window, at most a day.",
+    )
+    rejected_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.01, description="Share of rejected records and rows above which to alarm."
+    )
+    silence: Duration = Field(
+        default=timedelta(hours=24),
+        description="Alarm when no captured row arrived for this long (whole hours, at most 7d).",
+    )
+
+    @model_validator(mode="after")
+    def _datapoints_fit(self) -> Self:
+        if self.datapoints > self.evaluation_periods:
+            raise ValueError("datapoints (M) must not exceed evaluation_periods (N)")
+        return self
+
+    @field_validator("silence")
+    @classmethod
+    def _whole_hours(cls, value: timedelta) -> timedelta:
+        hours, rest = divmod(value, timedelta(hours=1))
+        if rest or not 1 <= hours <= 168:
+            raise ValueError("silence is a whole number of hours between 1h and 7d")
+        return value
+
+
+class AlertSettings(Settings):
+    """Who is told."""
+
+    emails: tuple[Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")], ...] = ()
+    slack_workspace_id: Annotated[str, Field(pattern=r"^[0-9A-Z]{1,255}$")] | None = Field(
+        default=None, description="Slack through Amazon Q Developer in chat applications."
+    )
+    slack_channel_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{9,255}$")] | None = None
+    slack_webhook_secret: str | None = Field(
+        default=None,
+        description="Name of the Secrets Manager secret that holds the webhook URL.",
+    )
+
+    @model_validator(mode="after")
+    def _workspace_with_channel(self) -> Self:
+        if (self.slack_workspace_id is None) != (self.slack_channel_id is None):
+            raise ValueError("slack_workspace_id and slack_channel_id go together")
+        return self
+
+
+class SageMakerTrainer(Settings):
+    """A SageMaker training job as the training step."""
+
+    image: str
+    role_arn: Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")]
+    instance_type: str = "ml.m5.large"
+    instance_count: Annotated[int, Field(ge=1, le=100)] = 1
+    volume_gb: Annotated[int, Field(ge=1, le=16384)] = 10
+    max_runtime: Duration = timedelta(hours=1)
+    hyperparameters: dict[str, str] = Field(default_factory=dict)
+
+
+class ModelMonitorMetricsSettings(Settings):
+    """CloudWatch metrics under the names, namespace and dimensions of SageMaker Model Monitor."""
+
+    schedule: str = Field(
+        pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$",
+        description="The monitoring schedule's name: the dimension MonitoringSchedule.",
+    )
+    batch: bool = Field(
+        default=False,
+        description="The schedule watched batch transforms: their namespace, and no Endpoint.",
+    )
+    variant: str | None = Field(
+        default=None,
+        description=(
+            "The variant whose windows are published, since the dimensions name none; default: "
+            "the first."
+        ),
+    )
+    namespace: Annotated[str, Field(pattern=r"^[^:].{0,254}$")] | None = Field(
+        default=None, description="Replaces Model Monitor's namespace."
+    )
+
+    @field_validator("namespace")
+    @classmethod
+    def _not_reserved(cls, value: str | None) -> str | None:
+        if value is not None and value.startswith("AWS/"):
+            raise ValueError("CloudWatch keeps namespaces that begin with AWS/ for itself")
+        return value
+
+
+class RetrainingSettings(Settings):
+    """When and how the state machine retrains."""
+
+    enabled: bool = False
+    triggers: tuple[Literal["feature-drift", "prediction-drift", "data-quality"], ...] = (
+        "feature-drift",
+        "prediction-drift",
+    )
+    trainer: Literal["logistic"] | SageMakerTrainer | None = Field(
+        default="logistic",
+        description=(
+            "logistic: the built-in logistic regression, in a Lambda. Or a SageMaker training job."
+        ),
+    )
+    trainer_function_arn: str | None = Field(
+        default=None, description="Your own Lambda as the training step, instead of trainer."
+    )
+    lookback: Duration = Field(
+        default=timedelta(days=30),
+        description="How far back from the drifted window's end labelled rows are taken.",
+    )
+    holdout_share: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    min_rows: Annotated[int, Field(ge=1)] = 1000
+    min_label_coverage: Annotated[float, Field(gt=0, le=1)] = 0.5
+    cooldown: Duration = timedelta(days=1)
+    approval: bool = Field(default=False, description="Ask a human before the model is promoted.")
+    approval_timeout: Duration = timedelta(days=3)
+    min_improvement: float = Field(
+        default=0.0,
+        description="How much lower the challenger's log loss must be, in nats per row.",
+    )
