@@ -37,6 +37,8 @@ Moment = Annotated[
 
 
 class Settings(BaseModel):
+    """Settings that know all their keys and never change."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
