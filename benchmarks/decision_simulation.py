@@ -32,8 +32,8 @@ Change = Callable[[NDArray[np.float64], np.random.Generator], NDArray[np.float64
 BASELINE_ROWS = 10_000
 SIZES = (50, 100, 200, 500, 1000, 5000)
 BASELINES = 8
-QUIET_WINDOWS = 1000
-MOVED_WINDOWS = 300
+QUIET_WINDOWS = 400
+MOVED_WINDOWS = 400
 SETTINGS = DecisionSettings()
 MOVED = "normal 1"
 

@@ -10,7 +10,7 @@ import base64
 import binascii
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -28,6 +28,7 @@ from driftgauge.checks.constraints import (
     suggest_constraints,
 )
 from driftgauge.columns import Column, TypeCounts
+from driftgauge.drift.importance import label_associations
 from driftgauge.errors import BaselineError, ProfileError
 from driftgauge.profile.build import profile_columns
 from driftgauge.profile.cells import choose_feature, finite_numbers
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 BASELINE_FILE = "baseline.json"
 STATISTICS_FILE = "statistics.json"
 CONSTRAINTS_FILE = "constraints.json"
+# Of baseline.json; the profile in it has a version of its own.
+_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,6 +65,9 @@ class Baseline:
         ``statistics.json``.
     created : datetime
         When the baseline was made, in UTC.
+    importances : mapping of str to float
+        Each input's share of what the inputs tell about the label, see ``drift.importance``; empty
+        where the label is unknown.
     """
 
     spec: ProfileSpec
@@ -69,6 +75,7 @@ class Baseline:
     constraints: Constraints
     statistics: bytes
     created: datetime
+    importances: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def version(self) -> str:
@@ -81,6 +88,7 @@ class _Document(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     created: str
     spec: ProfileSpec
     profile: str
+    importances: dict[str, float] = {}
 
 
 def build_baseline(
@@ -90,6 +98,7 @@ def build_baseline(
     outputs: tuple[str, ...] = (),
     exclude: tuple[str, ...] = (),
     overrides: Mapping[str, FeatureSettings] | None = None,
+    label: str | None = None,
     created: datetime,
 ) -> Baseline:
     """Make a baseline of training data.
@@ -108,6 +117,9 @@ def build_baseline(
         Columns to leave out, such as the label.
     overrides : mapping of str to FeatureSettings, optional
         The user's ``kind`` of columns.
+    label : str, optional
+        The column that is the truth, to weigh the inputs by. To leave it out of the baseline is
+        up to ``exclude``; data without it is fine.
     created : datetime
         Now.
 
@@ -145,16 +157,27 @@ def build_baseline(
         constraints=suggest_constraints(profile),
         statistics=encode_statistics(profile, values=values),
         created=created,
+        importances=_importances(columns, label, spec),
     )
+
+
+def _importances(
+    columns: Mapping[str, Column], label: str | None, spec: ProfileSpec
+) -> dict[str, float]:
+    if label is None or label not in columns:
+        return {}
+    inputs = [name for name in spec.inputs if name != label]
+    return label_associations(columns, columns[label], inputs)
 
 
 def encode_baseline(baseline: Baseline) -> bytes:
     """Write ``baseline.json``; statistics and constraints are files of their own."""
     document = _Document(
-        version=1,
+        version=_VERSION,
         created=format_time(baseline.created),
         spec=baseline.spec,
         profile=base64.b64encode(encode_profile(baseline.profile)).decode("ascii"),
+        importances=dict(baseline.importances),
     )
     return msgspec.json.encode(document)
 
@@ -170,15 +193,17 @@ def decode_baseline(data: bytes, *, constraints: bytes, statistics: bytes) -> Ba
     remedy = "build the baseline again from its training data"
     try:
         document = msgspec.json.decode(data, type=_Document)
-        if document.version != 1:
+        if document.version != _VERSION:
             raise BaselineError(
-                f"baseline.json is of version {document.version}, this driftgauge reads version 1: "
-                + remedy
+                f"baseline.json is of version {document.version}, this driftgauge reads version "
+                f"{_VERSION}: {remedy}"
             )
         _check_spec(document.spec)
         stored = base64.b64decode(document.profile, validate=True)
         profile = decode_profile(stored, document.spec)
         created = parse_time(document.created)
+        if not all(0.0 <= weight < math.inf for weight in document.importances.values()):
+            raise ValueError("an importance is negative or infinite")
     except (msgspec.MsgspecError, ProfileError, binascii.Error, ValueError) as error:
         raise BaselineError(f"baseline.json cannot be read ({error}): {remedy}") from error
     return Baseline(
@@ -187,6 +212,7 @@ def decode_baseline(data: bytes, *, constraints: bytes, statistics: bytes) -> Ba
         constraints=decode_constraints(constraints),
         statistics=statistics,
         created=created,
+        importances=document.importances,
     )
 
 
@@ -313,5 +339,11 @@ def _check_feature(feature: FeatureSpec) -> None:
         raise ValueError(f"the edges of {feature.name!r} do not increase")
     if any(a >= b for a, b in pairwise(categories)):
         raise ValueError(f"the categories of {feature.name!r} are not in order")
-    if not all(math.isfinite(value) for value in (*edges, feature.center, feature.scale)):
+    cuts = feature.resolution
+    numbers = (cuts.middle, cuts.below, cuts.above, *cuts.repeated) if cuts else ()
+    if cuts and (cuts.unit < 0 or cuts.parts < 1):
+        raise ValueError(f"the unit of {feature.name!r} is not positive")
+    if any(a >= b for a, b in pairwise(cuts.repeated if cuts else ())):
+        raise ValueError(f"the repeated values of {feature.name!r} do not increase")
+    if not all(math.isfinite(value) for value in (*edges, *numbers, feature.center, feature.scale)):
         raise ValueError(f"{feature.name!r} has a number that is not finite")

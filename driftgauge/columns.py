@@ -77,8 +77,21 @@ class Column:
     def take(self, index: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Column:
         """Return the column restricted to some rows.
 
-        ``types`` is recounted from the values, so a number that was written ``1.0`` counts as
-        integral afterwards only if no fractional value was written in the whole column.
+        ``types`` is recounted from the values, since a column does not keep how each number was
+        written. The counts of texts and booleans are exact. Those of numbers are exact if the
+        column's numbers are all integral or all fractional, or if those written as fractions are
+        those that have a fractional part (``1`` and ``2.5``). Where ``1`` and ``1.0`` stand in
+        one column, whole numbers count as integral and all others as fractional: ``fractional``
+        then misses the whole numbers that were written as fractions, and gains the integers that
+        are too large for a float. ``integral + fractional`` is exact in any case.
+
+        Examples
+        --------
+        >>> written_1_and_1_0 = Column(
+        ...     numbers=np.array([1.0, 1.0]), types=TypeCounts(integral=1, fractional=1)
+        ... )
+        >>> written_1_and_1_0.take(slice(0, 2)).types.integral
+        2
         """
         numbers = self.numbers[index]
         codes = None if self.codes is None else self.codes[index]

@@ -7,6 +7,7 @@ its path, never in production.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -20,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from driftgauge.capture.positions import excluded_columns
 from driftgauge.capture.settings import CaptureSettings
 from driftgauge.capture.text_names import text_parts
 from driftgauge.errors import ConfigError
@@ -39,6 +41,7 @@ from driftgauge.settings import (
     RetrainingSettings,
     SageMakerTrainer,
     Settings,
+    WindowAlarm,
 )
 from driftgauge.windows import (
     DEFAULT_ANCHOR,
@@ -135,11 +138,18 @@ class MonitorConfig(Settings):
             )
         return self
 
-    @property
-    def column_settings(self) -> dict[str, FeatureSettings]:
-        """The overrides by judged column: those of texts hold for each of their columns."""
+    def column_settings(
+        self, columns: Sequence[str], *, outputs: Sequence[str]
+    ) -> dict[str, FeatureSettings]:
+        """Return the overrides by judged column: those of texts hold for each of their columns.
+
+        Parameters
+        ----------
+        columns, outputs : sequence of str
+            All columns of the baseline in its order, and those of them that are outputs.
+        """
         settings = dict(self.features)
-        for name in self.capture.select.exclude:
+        for name in excluded_columns(self.capture, columns=columns, outputs=outputs):
             known = settings.get(name, FeatureSettings())
             settings[name] = known.model_copy(update={"ignore": True})
         for name, feature in list(settings.items()):
@@ -157,6 +167,18 @@ class MonitorConfig(Settings):
     def alarm_period(self) -> timedelta:
         """Period of the drift alarms: one datapoint per window, CloudWatch's day at most."""
         return self.alarms.period or min(self.window, timedelta(days=1))
+
+    @property
+    def window_alarms(self) -> tuple[WindowAlarm, ...]:
+        """The alarms on what is decided about windows, in the order of the dashboard."""
+        sound = self.mode == "sound"
+        return (
+            "feature-drift",
+            "prediction-drift",
+            "data-quality",
+            *(("persistent-drift",) if sound and self.decision.persistence.enabled else ()),
+            *(("joint-drift",) if sound and self.decision.joint.enabled else ()),
+        )
 
     @field_validator("debounce")
     @classmethod
@@ -204,6 +226,28 @@ class MonitorConfig(Settings):
         return self
 
     @model_validator(mode="after")
+    def _references_fit(self) -> Self:
+        names = [reference.name for reference in self.references]
+        for at, reference in enumerate(self.references):
+            where = f"references.{at}"
+            if reference.name in names[:at]:
+                raise ValueError(f"{where}: {reference.name!r} is there already")
+            if reference.period is not None and reference.period % self.window:
+                raise ValueError(
+                    f"{where}.period: {format_duration(reference.period)} is not a whole number "
+                    f"of windows ({format_duration(self.window)}), so no earlier window is at the "
+                    "same time; a year of whole weeks is 364d"
+                )
+            if reference.variant is not None and len(self.endpoint.variants) == 1:
+                raise ValueError(f"{where}.variant: the endpoint has no other variant")
+            if reference.variant is not None and reference.variant not in self.endpoint.variants:
+                known = ", ".join(self.endpoint.variants)
+                raise ValueError(
+                    f"{where}.variant: {reference.variant!r} is none of endpoint.variants: {known}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _windows_and_alarms_fit(self) -> Self:
         _ = self.grid.grain
         seconds = int(self.alarm_period.total_seconds())
@@ -225,6 +269,12 @@ class MonitorConfig(Settings):
             raise ValueError("retraining needs `prediction`: the column that is the model's score")
         if self.retraining.enabled and self.label is None:
             raise ValueError("retraining needs `label`: the column that is the truth")
+        absent = [kind for kind in self.retraining.triggers if kind not in self.window_alarms]
+        if self.retraining.enabled and absent:
+            raise ValueError(
+                f"retraining.triggers: this monitor has no alarm {', '.join(absent)}: mode and "
+                "decision switch it off"
+            )
         return self
 
 

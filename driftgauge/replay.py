@@ -138,8 +138,9 @@ def profile_by_rows(
     order = np.argsort(all_times, kind="stable")
     window_of_row = np.empty(order.shape[0], dtype=np.int64)
     window_of_row[order] = np.arange(order.shape[0]) // rows
-    starts = all_times[order[::rows]].tolist()
-    ends = [*starts[1:], int(all_times[order[-1]]) + 1]
+    # A window that is over within a second still has a start of its own.
+    starts = _increasing(all_times[order[::rows]].tolist())
+    ends = [*starts[1:], max(starts[-1], int(all_times[order[-1]])) + 1]
     del times, all_times, order
 
     sums: dict[int, ProfileSum] = {}
@@ -219,6 +220,20 @@ def _split(batch: RowBatch, labels: NDArray[np.int64]) -> Iterator[tuple[int, Ro
     found, first = np.unique(labels[order], return_index=True)
     for label, index in zip(found.tolist(), np.split(order, first[1:]), strict=True):
         yield label, batch.take(index)
+
+
+def _increasing(moments: list[int]) -> list[int]:
+    """Return moments that increase, each as little later as that takes.
+
+    Examples
+    --------
+    >>> _increasing([5, 5, 5, 9])
+    [5, 6, 7, 9]
+    """
+    found: list[int] = []
+    for moment in moments:
+        found.append(max(moment, found[-1] + 1) if found else moment)
+    return found
 
 
 def _moment(seconds: int) -> datetime:

@@ -34,6 +34,10 @@ Moment = Annotated[
     BeforeValidator(lambda value: parse_time(value) if isinstance(value, str) else value),
     AfterValidator(lambda value: parse_time(value.isoformat())),
 ]
+# Alarms on what was decided about windows: those that may start a retraining.
+WindowAlarm = Literal[
+    "feature-drift", "prediction-drift", "data-quality", "persistent-drift", "joint-drift"
+]
 
 
 class Settings(BaseModel):
@@ -93,6 +97,10 @@ class PersistenceSettings(Settings):
     learning_windows: Annotated[int, Field(ge=2, le=100)] = Field(
         default=8,
         description="First windows, which only teach how much windows differ without drift.",
+    )
+    min_shift: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        default=0.01,
+        description="Largest shift that is nobody's alarm, in the baseline's standard deviations.",
     )
 
 
@@ -281,10 +289,7 @@ class RetrainingSettings(Settings):
     """When and how the state machine retrains."""
 
     enabled: bool = False
-    triggers: tuple[Literal["feature-drift", "prediction-drift", "data-quality"], ...] = (
-        "feature-drift",
-        "prediction-drift",
-    )
+    triggers: tuple[WindowAlarm, ...] = ("feature-drift", "prediction-drift")
     trainer: Literal["logistic"] | SageMakerTrainer | None = Field(
         default="logistic",
         description=(

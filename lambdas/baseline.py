@@ -150,6 +150,7 @@ def build(
             outputs=outputs,
             exclude=exclude,
             overrides=config.features,
+            label=config.label,
             created=created,
         )
     write(store, config, baseline)

@@ -13,8 +13,15 @@ import msgspec
 from driftgauge.baseline import Baseline
 from driftgauge.checks.constraints import encode_constraints, suggest_constraints
 from driftgauge.config import MonitorConfig
-from driftgauge.drift.decision import judge_window
-from driftgauge.drift.verdict import WindowVerdict, encode_verdict
+from driftgauge.drift.assessment import Assessment, Occasion, Rules, assess_window
+from driftgauge.drift.evidence import EvidenceState
+from driftgauge.drift.references import StoredWindows
+from driftgauge.drift.verdict import (
+    JointVerdict,
+    PersistentDrift,
+    WindowVerdict,
+    encode_verdict,
+)
 from driftgauge.errors import ObjectNotFoundError, StoreError
 from driftgauge.profile.profile import Profile
 from driftgauge.report.compatible_metrics import Publisher, data_quality_points
@@ -23,6 +30,7 @@ from driftgauge.report.model_monitor import encode_statistics, encode_violations
 from driftgauge.store import Current, MonitorStore, StoredProfile
 from driftgauge.store.services import put_metric_data
 from driftgauge.windows import Window, format_time
+from lambdas.evidence import assess_with_evidence
 from lambdas.hooks import postprocess
 from lambdas.rollup import merge_stored
 from lambdas.runtime import Measure, Runtime, logger, now, publish_metrics
@@ -34,6 +42,8 @@ _HISTORY = 26
 _EARLIER_BASELINES = 4
 # CloudWatch takes no datapoint that is older.
 _OLDEST_METRIC = timedelta(days=14)
+# Evidence grows without bound; a graph should still show where it rings, which is at 1.
+_MOST_EVIDENCE = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,20 +123,23 @@ def evaluate_window(
     baseline = run.baseline(store, found.baseline)
     profile = merge_stored(store, found.profiles, baseline.spec, window=window)
     moment = now()
-    verdict = judge_window(
-        baseline=baseline,
-        profile=profile,
-        decision=config.decision,
-        features=config.column_settings,
-        monitor=config.name,
-        variant=variant,
-        window=window,
-        evaluated_at=moment,
-        other_baseline_rows=sum(
-            merge_stored(store, some, run.baseline(store, version).spec, window=window).rows
-            for version, some in found.others.items()
+    others = sum(
+        merge_stored(store, some, run.baseline(store, version).spec, window=window).rows
+        for version, some in found.others.items()
+    )
+    verdict = judge_stored(
+        store,
+        config,
+        baseline,
+        profile,
+        occasion=Occasion(
+            monitor=config.name,
+            variant=variant,
+            window=window,
+            evaluated_at=moment,
+            window_length=config.window,
         ),
-        mode=config.mode,
+        other_baseline_rows=others,
     )
     write_report(store, config, verdict, baseline, profile)
     newest = read_state(store, variant).newest
@@ -144,6 +157,51 @@ def evaluate_window(
         publish_compatible(run, config, baseline, profile, variant=variant, moment=compatible_at)
     postprocess(run, config, variant)
     return verdict
+
+
+def judge_stored(
+    store: MonitorStore,
+    config: MonitorConfig,
+    baseline: Baseline,
+    profile: Profile,
+    *,
+    occasion: Occasion,
+    other_baseline_rows: int,
+) -> WindowVerdict:
+    """Judge a window with the evidence of the windows before it, and remember the window there.
+
+    References are the stored profiles that were counted against the same baseline: after a new
+    baseline they start anew, as the evidence does.
+    """
+    version = baseline.spec.version
+
+    def find(window: Window, variant: str) -> Profile | None:
+        some = list(store.list_profiles(baseline=version, variant=variant, window=window))
+        return merge_stored(store, some, baseline.spec, window=window) if some else None
+
+    rules = Rules(
+        decision=config.decision,
+        features=config.column_settings(
+            [feature.name for feature in baseline.spec.features], outputs=baseline.spec.outputs
+        ),
+        references=config.references,
+        mode=config.mode,
+    )
+
+    def assess(evidence: EvidenceState) -> Assessment:
+        return assess_window(
+            baseline=baseline,
+            profile=profile,
+            rules=rules,
+            occasion=occasion,
+            evidence=evidence,
+            past=StoredWindows(find),
+            other_baseline_rows=other_baseline_rows,
+        )
+
+    if not rules.keeps_evidence:
+        return assess(EvidenceState.empty(version)).verdict
+    return assess_with_evidence(store, baseline=version, variant=occasion.variant, assess=assess)
 
 
 def _advance(state: VariantState, window: Window, moment: datetime) -> VariantState:
@@ -286,6 +344,12 @@ def measures(verdict: WindowVerdict) -> Iterator[Measure]:
     if not verdict.insufficient:
         yield Measure("DriftedFeatures", len(verdict.drifted_inputs))
         yield Measure("DriftedPredictions", len(verdict.drifted_outputs))
+    persistent, joint = verdict.persistent, verdict.joint
+    if persistent is not None and persistent.verdict != "insufficient_data":
+        ratio = persistent.value / persistent.threshold
+        yield Measure("PersistentDrift", min(ratio, _MOST_EVIDENCE), "None")
+    if joint is not None and joint.verdict != "insufficient_data":
+        yield Measure("JointDrift", float(joint.verdict == "drift"))
     if verdict.quality_violations or not verdict.insufficient:
         yield Measure("Violations", len(verdict.quality_violations))
     yield Measure("WindowRows", verdict.rows)
@@ -307,6 +371,13 @@ def describe_verdict(verdict: WindowVerdict) -> dict[str, object]:
         "rejected": verdict.rejected,
         "alarm": verdict.alarm,
         "violations": len(verdict.violations),
+        "seasonal": [f.name for f in verdict.features if f.verdict == "seasonal"],
+        "persistent": _describe_persistent(verdict.persistent),
+        "joint": _describe_joint(verdict.joint),
+        "references": [
+            {"name": one.name, "rows": one.rows, "drifted": one.drifted}
+            for one in verdict.references
+        ],
         "features": [
             {
                 "name": f.name,
@@ -319,4 +390,33 @@ def describe_verdict(verdict: WindowVerdict) -> dict[str, object]:
             }
             for f in verdict.features
         ],
+    }
+
+
+def _describe_persistent(persistent: PersistentDrift | None) -> dict[str, object] | None:
+    if persistent is None:
+        return None
+    # Aspects may be categories, which are values of the payload.
+    return {
+        "verdict": persistent.verdict,
+        "value": persistent.value,
+        "threshold": persistent.threshold,
+        "windows": persistent.windows,
+        "features": [
+            {"name": one.name, "value": one.value, "since": format_time(one.since)}
+            for one in persistent.features
+        ],
+    }
+
+
+def _describe_joint(joint: JointVerdict | None) -> dict[str, object] | None:
+    if joint is None:
+        return None
+    return {
+        "verdict": joint.verdict,
+        "tests": [
+            {"name": one.name, "effect": one.effect, "p_value": one.adjusted_p_value}
+            for one in joint.tests
+        ],
+        "pairs": [[one.first, one.second] for one in joint.pairs],
     }

@@ -28,7 +28,6 @@ from lambdas.runtime import Runtime, logger, now, runtime
 from lambdas.state import read_state
 
 _LONGEST_RUN = 26
-_KINDS = ("feature-drift", "prediction-drift", "data-quality")
 
 
 @logger.inject_lambda_context(clear_state=True, correlation_id_path="execution")
@@ -88,7 +87,7 @@ def alarmed_variant(run: Runtime, config: MonitorConfig, alarm: str) -> str:
     """Return the variant that an alarm's name names, else the monitor's first."""
     prefix = f"{run.settings.DEPLOYMENT}-{config.name}-"
     for variant in config.endpoint.variants:
-        if alarm in {f"{prefix}{variant}-{kind}" for kind in _KINDS}:
+        if alarm in {f"{prefix}{variant}-{kind}" for kind in config.window_alarms}:
             return variant
     return config.endpoint.variants[0]
 

@@ -10,8 +10,9 @@ import numpy as np
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from driftgauge.capture.ground_truth import GroundTruth, read_ground_truth
+from driftgauge.capture.positions import schema_of
 from driftgauge.capture.reader import read_capture
-from driftgauge.capture.sources import schema_of
+from driftgauge.capture.text_names import captured_names
 from driftgauge.columns import Rejects, RowBatch
 from driftgauge.config import MonitorConfig
 from driftgauge.errors import CaptureError, ConfigError
@@ -49,7 +50,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     rows, counts = join_labels(
         read_captures(objects, config, plan.variant, spec, window, rejects),
         read_labels(objects, config, window, rejects),
-        inputs=spec.inputs,
+        # A text is kept as it was captured: its measures are made with the new baseline.
+        inputs=captured_names(spec.inputs),
         prediction=prediction,
         window=window,
     )

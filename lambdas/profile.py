@@ -76,7 +76,7 @@ def locate_capture(config: MonitorConfig, key: str) -> Location | None:
         format=config.capture.format,
         prefix=config.capture.prefix,
         endpoint=config.endpoint.name,
-        manifests=config.capture.manifests,
+        manifests=config.capture.manifest_side,
     )
 
 
@@ -154,6 +154,7 @@ def read_profiles(
         columns=tuple(feature.name for feature in spec.features),
         outputs=spec.outputs,
         open_object=lambda uri: _open_object(run, uri),
+        list_objects=lambda uri: _list_objects(run, uri),
         preprocess=read_preprocess(run, config),
     )
     sums: dict[str, dict[datetime, ProfileSum]] = {}
@@ -177,6 +178,13 @@ def _open_object(run: Runtime, uri: str) -> Iterator[BinaryIO]:
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     with run.objects(bucket).open(key) as stream:
         yield stream
+
+
+def _list_objects(run: Runtime, uri: str) -> Iterator[str]:
+    """List the objects whose URI starts with one."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    for info in run.objects(bucket).list(key):
+        yield f"s3://{bucket}/{info.key}"
 
 
 def modified(run: Runtime, created: CreatedObject) -> datetime:

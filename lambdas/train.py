@@ -10,6 +10,8 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from driftgauge.errors import TrainingError
+from driftgauge.training.dataset import text_columns
 from driftgauge.training.logistic import encode_model, train_logistic
 from lambdas.retraining import plan_of, read_rows
 from lambdas.runtime import logger, runtime
@@ -23,7 +25,15 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     config = run.monitors[plan.monitor]
     store = run.store(config.name)
     rows = read_rows(store, config, plan.files.train)
-    model = train_logistic(rows.columns, rows.labels, version=plan.version, created=plan.started)
+    texts = text_columns(rows.columns, config.features)
+    learned = {name: column for name, column in rows.columns.items() if name not in texts}
+    if texts and not learned:
+        raise TrainingError(
+            f"every input column is free text ({', '.join(texts)}), which the built-in trainer "
+            "does not learn from: set retraining.trainer_function_arn, or retraining.trainer to a "
+            "SageMaker image"
+        )
+    model = train_logistic(learned, rows.labels, version=plan.version, created=plan.started)
     store.objects.write(plan.files.model, encode_model(model), content_type="application/json")
     scoring = read_rows(store, config, plan.files.holdout, plan.files.served)
     scores = model.score(scoring.columns, rows=scoring.rows)
@@ -31,5 +41,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     store.objects.write(
         plan.files.predictions, ("\n".join(lines) + "\n").encode(), content_type="text/csv"
     )
+    if texts:
+        logger.warning("texts are not learned from", monitor=config.name, columns=texts)
     logger.info("challenger trained", monitor=config.name, rows=model.rows, version=plan.version)
-    return {"model_key": plan.files.model, "rows": model.rows}
+    return {"model_key": plan.files.model, "rows": model.rows, "left_out": list(texts)}

@@ -162,9 +162,15 @@ class MonitoringStack(cdk.Stack):
             timeout=cdk.Duration.minutes(5),
         )
         evaluate.read_store(
-            "current.json", "baseline/*", "profiles/*", "rollups/*", "reports/*", "state/*"
+            "current.json",
+            "baseline/*",
+            "profiles/*",
+            "rollups/*",
+            "reports/*",
+            "state/*",
+            "evidence/*",
         )
-        evaluate.write_store("rollups/*", "reports/*", "state/*")
+        evaluate.write_store("rollups/*", "reports/*", "state/*", "evidence/*")
         evaluate.read_places(
             hook_places(monitor.capture.hooks.postprocess for monitor in self._deployment),
             reason="The postprocess hooks of the monitors.",

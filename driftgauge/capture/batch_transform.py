@@ -47,6 +47,12 @@ def parse_manifest(data: bytes, *, source: str) -> tuple[str, ...]:
     >>> parse_manifest(b'[{"prefix": "s3://b/in/a.csv"}, ""]', source="m")
     ('s3://b/in/a.csv',)
     """
+    prefix, names = _entries(data, source=source)
+    return tuple(dict.fromkeys(prefix + name for name in names))
+
+
+def _entries(data: bytes, *, source: str) -> tuple[str, tuple[str, ...]]:
+    """Return the prefix and the names in a manifest."""
     try:
         document: Any = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -62,15 +68,30 @@ def parse_manifest(data: bytes, *, source: str) -> tuple[str, ...]:
         raise problem
     if not all(isinstance(name, str) for name in names):
         raise problem
-    return tuple(dict.fromkeys(prefix + name for name in names))
+    return prefix, tuple(dict.fromkeys(names))
 
 
 def read_manifest(stream: BinaryIO, *, source: str) -> tuple[str, ...]:
     """Read a manifest from a stream; see ``parse_manifest``."""
+    return parse_manifest(_bytes_of(stream, source), source=source)
+
+
+def read_entries(stream: BinaryIO, *, source: str) -> tuple[str, tuple[str, ...]]:
+    """Read the prefix and the names in a manifest from a stream.
+
+    Raises
+    ------
+    CaptureError
+        As ``parse_manifest``.
+    """
+    return _entries(_bytes_of(stream, source), source=source)
+
+
+def _bytes_of(stream: BinaryIO, source: str) -> bytes:
     data = stream.read(_MAX_MANIFEST_BYTES + 1)
     if len(data) > _MAX_MANIFEST_BYTES:
         raise CaptureError(f"{source}: more than {_MAX_MANIFEST_BYTES} bytes is no manifest")
-    return parse_manifest(data, source=source)
+    return data
 
 
 def is_json(chunks: Iterator[Lines]) -> tuple[bool, Iterator[Lines]]:
@@ -109,9 +130,8 @@ def calls_of_lines(
     if as_json:
         for number, value in json_documents(chunks, source=source, rejects=rejects):
             metadata = {"inferenceTime": format_time(hour)}
-            if isinstance(value, dict) and side == "output":
-                metadata["eventId"] = value.pop(INFERENCE_ID, None)
-                metadata["inferenceTime"] = value.pop(INFERENCE_TIME, metadata["inferenceTime"])
+            if side == "output":
+                metadata |= take_ids(value)
             payload = Side(data=value, encoding="JSON")
             yield number, Call(captureData=_on(side, payload), eventMetadata=metadata), 1000
         return
@@ -123,7 +143,8 @@ def calls_of_lines(
                 continue
             metadata = {"inferenceTime": format_time(hour)}
             if side == "output":
-                text, metadata = _without_id(text, metadata, moments)
+                text, ids = without_ids(text, moments)
+                metadata |= ids
             payload = Side(data=text, encoding="CSV")
             call = Call(captureData=_on(side, payload), eventMetadata=metadata)
             yield number, call, len(line)
@@ -135,14 +156,33 @@ def _on(side: Literal["input", "output"], payload: Side) -> Sides:
     return Sides(batchTransformOutput=payload)
 
 
-def _without_id(
-    text: str, metadata: dict[str, Any], moments: Moments
-) -> tuple[str, dict[str, Any]]:
-    """Take the two columns off that ``GenerateInferenceId`` appends, if they are there."""
+def take_ids(value: Any) -> dict[str, Any]:
+    """Take the two keys off a JSON object that ``GenerateInferenceId`` adds, if they are there.
+
+    Examples
+    --------
+    >>> value = {"SageMakerInferenceId": "a", "score": 0.5}
+    >>> take_ids(value), value
+    ({'eventId': 'a'}, {'score': 0.5})
+    """
+    if not isinstance(value, dict):
+        return {}
+    keys = {"eventId": INFERENCE_ID, "inferenceTime": INFERENCE_TIME}
+    return {name: value.pop(key) for name, key in keys.items() if key in value}
+
+
+def without_ids(text: str, moments: Moments) -> tuple[str, dict[str, Any]]:
+    """Take the two columns off that ``GenerateInferenceId`` appends, if they are there.
+
+    Examples
+    --------
+    >>> without_ids("0.5,a,2026-03-02T10:00:00Z", Moments())
+    ('0.5', {'eventId': 'a', 'inferenceTime': '2026-03-02T10:00:00Z'})
+    """
     parts = text.rsplit(",", 2)
     if len(parts) == 3 and is_time(parts[2], moments):
         return parts[0], {"eventId": parts[1].strip('"'), "inferenceTime": parts[2].strip('"')}
-    return text, metadata
+    return text, {}
 
 
 def is_time(cell: str, moments: Moments) -> bool:

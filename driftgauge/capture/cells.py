@@ -8,7 +8,6 @@ left to the tolerant reader: ``decode`` returns None and has no effect.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, Final
 
@@ -16,19 +15,21 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from driftgauge.capture.distinct import (
+    LONGEST_KEY,
+    KnownCells,
+    keys_of,
+    number_keys,
+    number_objects,
+)
 from driftgauge.capture.grid import (
+    BLANK,
     COMMA,
-    PADDING,
-    SPACE,
     Bytes,
     Grid,
     Index,
-    blanks,
+    blank_out,
     grid_of_text,
-    is_even,
-    kept,
-    pieces,
-    rounded,
 )
 from driftgauge.capture.types import Cell, column_of_codes, read_text
 from driftgauge.columns import Column, TypeCounts
@@ -39,19 +40,9 @@ try:
 except ImportError:  # no wheel for this platform: slower, same result
     simdjson = None
 
-_FRACTION_MARKS: Final = b".eE"
 # JSON would skip or nest these, so that a cell with one of them could pass for a number.
 _STRANGE: Final = b" \t\r[]{}"
 _JSON_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
-# Cells longer than this are told apart as Python objects.
-_LONGEST_KEY: Final = PADDING - 8
-_TABLE_BITS = 14
-_MIXERS = tuple(
-    np.array([(seed + 2 * i) * 0x9E3779B97F4A7C15 % 2**64 | 1 for i in range(8)], dtype=np.uint64)
-    for seed in (1, 0x5851F42D4C957F2D, 0x14057B7EF767814F)
-)
-# All ones above so many bytes: no byte of UTF-8 is all ones.
-_HIGH_BYTES = np.array([2**64 - (1 << (8 * n)) for n in range(9)], dtype=np.uint64)
 _MOST_KNOWN_CELLS = 10_000
 
 
@@ -66,6 +57,7 @@ class CellDecoder:
         # Whether cells were empty recently: another hint.
         self._holes = False
         self._known: dict[bytes, Cell] = {}
+        self._known_columns: dict[int, KnownCells] = {}
 
     def decode(self, text: str, *, rows: int, width: int) -> list[Column] | None:
         r"""Decode rows of comma-separated cells.
@@ -92,19 +84,21 @@ class CellDecoder:
         return None if grid is None or grid.rows != rows else self.read(grid)
 
     def read(self, grid: Grid) -> list[Column]:
-        """Read the columns of a grid; its separators are overwritten."""
+        """Read the columns of a grid; its data is overwritten."""
         wordy = _strange_columns(grid)
         wordy |= {column for column in range(grid.width) if self._starts_with_word(grid, column)}
-        numbers = self._numbers(grid, wordy)
+        grid.view[grid.ends[:, -1]] = COMMA
+        found = self._words(grid, sorted(wordy))
+        numbers = self._numbers(grid, [c for c in range(grid.width) if c not in found])
         if numbers is None:
-            mixed = {c for c in range(grid.width) if c not in wordy and not _is_numeric(grid, c)}
-            wordy |= mixed
-            self._mixed |= mixed
-            numbers = self._numbers(grid, wordy)
-            if numbers is None:
-                # A number JSON cannot hold, such as 1e400.
-                numbers, wordy = {}, set(range(grid.width))
-        found = {**numbers, **self._words(grid, sorted(wordy))}
+            mixed = [c for c in range(grid.width) if c not in found and not _is_numeric(grid, c)]
+            self._mixed.update(mixed)
+            found.update(self._words(grid, mixed))
+            numbers = self._numbers(grid, [c for c in range(grid.width) if c not in found])
+        if numbers is None:
+            # A number JSON cannot hold, such as 1e400.
+            numbers = self._words(grid, [c for c in range(grid.width) if c not in found])
+        found.update(numbers)
         columns = [found[column] for column in range(grid.width)]
         self._mixed -= {column for column in self._mixed if not columns[column].words}
         return columns
@@ -117,20 +111,20 @@ class CellDecoder:
             cell = grid.cell(int(np.argmax(grid.ends[:, column] > grid.starts(column))), column)
         return bool(cell) and _JSON_NUMBER.fullmatch(cell) is None
 
-    def _numbers(self, grid: Grid, wordy: set[int]) -> dict[int, Column] | None:
-        """Parse all columns but ``wordy`` as numbers; None if one of them holds anything else."""
-        chosen = [column for column in range(grid.width) if column not in wordy]
+    def _numbers(self, grid: Grid, chosen: list[int]) -> dict[int, Column] | None:
+        """Parse columns as numbers; None if one of them holds anything else.
+
+        What is left of the grid's data must be these columns.
+        """
         if not chosen:
             return {}
-        grid.view[grid.ends[:, -1]] = COMMA
-        empty = grid.empty(chosen) if self._holes else None
-        array = _json_array(grid, chosen, empty)
+        empty = _without_empty(grid, chosen) if self._holes else None
+        array = _json_array(grid)
         values = self._parse(array)
         if values is None and not self._holes:
             # Perhaps because of empty cells: two commas in a row are no JSON.
-            empty = grid.empty(chosen)
+            empty = _without_empty(grid, chosen)
             if empty is not None:
-                array = _json_array(grid, chosen, empty)
                 values = self._parse(array)
         self._holes = empty is not None
         holes = 0 if empty is None else int(np.count_nonzero(empty))
@@ -143,7 +137,7 @@ class CellDecoder:
         else:
             table.fill(np.nan)
             table.T[~empty] = values[:-1] + 0.0
-        fractional = _fractional(table, empty, array)
+        fractional = _fractional(table, empty, grid)
         absent = [0] * len(chosen) if empty is None else empty.sum(axis=0).tolist()
         return {
             column: Column(
@@ -173,33 +167,69 @@ class CellDecoder:
                 groups.setdefault((length + 7) // 8, []).append(i)
         found: dict[int, Column] = {}
         for keys, chosen in groups.items():
-            if 8 * keys > _LONGEST_KEY:
-                coded = [_distinct_objects(grid.cells(columns[i])) for i in chosen]
-            elif len(chosen) == len(columns):
-                coded = distinct_pieces(grid.data, starts, lengths)
+            own = [columns[i] for i in chosen]
+            some = [starts, lengths]
+            if len(chosen) < len(columns):
+                some = [starts[:, chosen], lengths[:, chosen]]
+            if 8 * keys > LONGEST_KEY:
+                found.update(self._long_words(grid, own, *some))
             else:
-                coded = distinct_pieces(grid.data, starts[:, chosen], lengths[:, chosen])
-            for i, (codes, firsts) in zip(chosen, coded, strict=True):
-                first_starts = starts[firsts, i]
-                cells = self._read(grid.data, first_starts, first_starts + lengths[firsts, i])
-                found[columns[i]] = column_of_codes(codes, cells)
+                found.update(self._short_words(grid, own, *some))
+        for first, last in _runs(columns):
+            blank_out(grid, first, last)
         return found
 
-    def _read(self, data: bytearray, starts: Index, ends: Index) -> list[Cell]:
+    def _short_words(
+        self, grid: Grid, columns: list[int], starts: Index, lengths: Index
+    ) -> dict[int, Column]:
+        keys = keys_of(grid.data, starts, lengths)
+        found: dict[int, Column] = {}
+        new = []
+        for i, column in enumerate(columns):
+            known = self._known_columns.setdefault(column, KnownCells())
+            numbered = known.number([key[:, i] for key in keys])
+            if numbered is None:
+                new.append(i)
+            else:
+                found[column] = column_of_codes(*numbered)
+        if not new:
+            return found
+        coded = number_keys([key[:, new] for key in keys])
+        if coded is None:
+            rest = [columns[i] for i in new]
+            found.update(self._long_words(grid, rest, starts[:, new], lengths[:, new]))
+            return found
+        for i, (codes, firsts) in zip(new, coded, strict=True):
+            cells = self._read(grid.data, starts[firsts, i], lengths[firsts, i])
+            self._known_columns[columns[i]].learn([key[firsts, i] for key in keys], cells)
+            found[columns[i]] = column_of_codes(codes, cells)
+        return found
+
+    def _long_words(
+        self, grid: Grid, columns: list[int], starts: Index, lengths: Index
+    ) -> dict[int, Column]:
+        found = {}
+        for i, column in enumerate(columns):
+            codes, firsts = number_objects(grid.cells(column))
+            cells = self._read(grid.data, starts[firsts, i], lengths[firsts, i])
+            found[column] = column_of_codes(codes, cells)
+        return found
+
+    def _read(self, data: bytearray, starts: Index, lengths: Index) -> list[Cell]:
         """Read some cells one by one, and remember them."""
         if len(self._known) > _MOST_KNOWN_CELLS:
             self._known.clear()
         known = self._known
         cells = []
-        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-            raw = bytes(data[start:end])
+        for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
+            raw = bytes(data[start : start + length])
             cell = known.get(raw)
             if cell is None:
                 cell = known[raw] = read_text(_text_of(raw))
             cells.append(cell)
         return cells
 
-    def _parse(self, array: bytearray) -> NDArray[np.float64] | None:
+    def _parse(self, array: memoryview) -> NDArray[np.float64] | None:
         """Parse a JSON array of numbers; None if it holds anything else."""
         try:
             if self._parser is None:
@@ -210,31 +240,26 @@ class CellDecoder:
             return None
 
 
-def _json_array(grid: Grid, columns: list[int], empty: NDArray[np.bool_] | None) -> bytearray:
-    """Write cells as a JSON array, row by row; a last element, 0, closes it.
+def _json_array(grid: Grid) -> memoryview:
+    """Make a grid's data a JSON array of what is left of it, and a last element, 0."""
+    start, end = int(grid.row_starts[0]) - 1, int(grid.ends[-1, -1])
+    grid.data[start] = ord("[")
+    grid.data[end + 1 : end + 3] = b"0]"
+    return memoryview(grid.data)[start : end + 3]
 
-    Neighbours are copied together, with the separators behind them. A table of them has room for
-    the longest in each row; the rest is blank.
+
+def _without_empty(grid: Grid, columns: list[int]) -> NDArray[np.bool_] | None:
+    """Blank out the separators of empty cells: without it such a cell is no element of the array.
+
+    Returns
+    -------
+    ndarray of bool, shape (rows, columns), or None
+        Which cells are empty; None if none is.
     """
+    empty = grid.empty(columns)
     if empty is not None:
-        # Without its separator an empty cell is no element of the array.
-        grid.view[grid.ends[:, columns][empty]] = SPACE
-    runs = [(grid.starts(first), grid.ends[:, last] + 1) for first, last in _runs(columns)]
-    lengths = [ends - starts for starts, ends in runs]
-    longest = [rounded(int(some.max())) for some in lengths]
-    if not all(map(is_even, longest, lengths)):
-        return _uneven_array(grid, runs)
-    array = bytearray(grid.rows * sum(longest) + 3)
-    array[0], array[-2], array[-1] = b"[0]"
-    table = np.frombuffer(array, dtype=np.uint8)[1:-2].reshape(grid.rows, -1)
-    at = 0
-    for (starts, _), some, room in zip(runs, lengths, longest, strict=True):
-        part = table[:, at : at + room]
-        copied = pieces(grid.data, starts, room)
-        copied &= kept(some, room)
-        np.bitwise_or(copied, blanks(some, room), out=part)
-        at += room
-    return array
+        grid.view[grid.ends[:, columns][empty]] = BLANK
+    return empty
 
 
 def _runs(columns: list[int]) -> list[tuple[int, int]]:
@@ -248,18 +273,6 @@ def _runs(columns: list[int]) -> list[tuple[int, int]]:
     groups = groupby(enumerate(columns), key=lambda item: item[1] - item[0])
     runs = [[column for _, column in group] for _, group in groups]
     return [(run[0], run[-1]) for run in runs]
-
-
-def _uneven_array(grid: Grid, runs: Sequence[tuple[Index, Index]]) -> bytearray:
-    """Write cells as a JSON array piece by piece."""
-    data = bytes(grid.data)
-    bounds = zip(*(bound.tolist() for run in runs for bound in run), strict=True)
-    array = bytearray(b"[")
-    for row in bounds:
-        for start, end in zip(row[::2], row[1::2], strict=True):
-            array += data[start:end]
-    array += b"0]"
-    return array
 
 
 def _strange_columns(grid: Grid) -> set[int]:
@@ -278,7 +291,7 @@ def _any_of(view: Bytes, marks: bytes) -> NDArray[np.bool_]:
 
 
 def _fractional(
-    table: NDArray[np.float64], empty: NDArray[np.bool_] | None, array: bytearray
+    table: NDArray[np.float64], empty: NDArray[np.bool_] | None, grid: Grid
 ) -> list[int]:
     """Count the numbers that are written as fractions (``1.0``, ``1e3``), by column.
 
@@ -288,16 +301,18 @@ def _fractional(
         The numbers; NaN where there is none.
     empty : ndarray of bool, shape (rows, columns), or None
         Where there is none.
-    array : bytearray
-        The JSON array that the numbers were read from.
+    grid : Grid
+        What the numbers were read from; its data holds nothing else.
     """
-    found = bytes(mark for mark in _FRACTION_MARKS if mark in array)
+    view = grid.view[int(grid.row_starts[0]) : int(grid.ends[-1, -1]) + 1]
+    exponents = b"eE" if int(view.max()) >= ord("E") else b""
+    found = bytes(mark for mark in b"." + exponents if mark in grid.data)
     if not found:
         return [0] * table.shape[0]
-    view = np.frombuffer(array, dtype=np.uint8)
     marked = _any_of(view, found)
     # An empty cell is not a number, and NaN differs from everything.
-    counts = np.count_nonzero(table != np.floor(table), axis=1)
+    floor = np.empty(table.shape[1])
+    counts = np.array([np.count_nonzero(row != np.floor(row, out=floor)) for row in table])
     if empty is not None:
         counts -= empty.sum(axis=0)
     # A number with a fractional part has at least one mark. If there are no more marks than such
@@ -321,88 +336,3 @@ def _is_numeric(grid: Grid, column: int) -> bool:
 def _text_of(cell: bytes) -> str:
     text = cell.decode("utf-8")
     return text[1:-1].replace('""', '"') if text.startswith('"') else text
-
-
-def _distinct_objects(cells: list[bytes]) -> tuple[Index, Index]:
-    seen: dict[bytes, int] = {}
-    codes = np.array([seen.setdefault(cell, len(seen)) for cell in cells], dtype=np.intp)
-    _, firsts = np.unique(codes, return_index=True)
-    return codes, firsts
-
-
-def distinct_pieces(data: bytearray, starts: Index, lengths: Index) -> list[tuple[Index, Index]]:
-    """Give each distinct piece of a column a number, in order of first appearance.
-
-    Each piece becomes a key of 64-bit words. A key is looked up in a table by its hash; the table
-    holds the first piece of each hash, and the keys of that piece and of the others are compared,
-    so that two pieces with one hash are noticed.
-
-    Parameters
-    ----------
-    data : bytearray
-        UTF-8, with ``PADDING`` bytes behind the last piece.
-    starts, lengths : ndarray of int, shape (rows, columns)
-        Where the pieces are; none is longer than ``PADDING - 8`` bytes.
-
-    Returns
-    -------
-    list of tuple of ndarray
-        For each column the number of each piece, shape (rows,), and the row where each number
-        appears first, shape (distinct pieces,).
-    """
-    # Any eight bytes of the data as a number, at any offset.
-    sliding: NDArray[np.uint64] = np.ndarray(
-        (len(data) - 7,), dtype="<u8", buffer=data, strides=(1,)
-    )
-    columns = starts.shape[1]
-    starts, lengths = starts.ravel(), lengths.ravel()
-    longest = int(lengths.max())
-    keys = [sliding[starts] | _HIGH_BYTES[lengths if longest <= 8 else np.minimum(lengths, 8)]]
-    for offset in range(8, longest, 8):
-        keys.append(sliding[starts + offset] | _HIGH_BYTES[np.clip(lengths - offset, 0, 8)])
-    places = np.arange(starts.shape[0])
-    first = _first_places(keys, places, columns)
-    if first is None:
-        return [
-            _distinct_objects(
-                [bytes(data[start : start + length]) for start, length in zip(*column, strict=True)]
-            )
-            for column in zip(
-                starts.reshape(-1, columns).T.tolist(),
-                lengths.reshape(-1, columns).T.tolist(),
-                strict=True,
-            )
-        ]
-    firsts = np.flatnonzero(first == places)
-    numbers = np.zeros(starts.shape[0], dtype=np.intp)
-    found = []
-    for column in range(columns):
-        own = firsts[firsts % columns == column]
-        numbers[own] = np.arange(own.shape[0])
-        found.append((numbers[first[column::columns]], own // columns))
-    return found
-
-
-def _first_places(keys: list[NDArray[np.uint64]], places: Index, columns: int) -> Index | None:
-    """Return for each key where it is first in its column; None if the hashes do not tell.
-
-    Parameters
-    ----------
-    keys : list of ndarray of uint64, shape (rows * columns,)
-        The words of the keys, row by row.
-    places : ndarray of int, shape (rows * columns,)
-        0, 1, 2, ...
-    """
-    table = np.empty(columns << _TABLE_BITS, dtype=np.intp)
-    own_part = (np.arange(columns) << _TABLE_BITS).astype(np.uint64)
-    for mixers in _MIXERS:
-        mixed = np.zeros_like(keys[0])
-        for key, mixer in zip(keys, mixers, strict=False):
-            mixed ^= (key ^ (key >> np.uint64(29))) * mixer
-        mixed >>= np.uint64(64 - _TABLE_BITS)
-        slots = (mixed.reshape(-1, columns) | own_part).ravel().astype(np.intp)
-        table[slots[::-1]] = places[::-1]  # the last assignment wins: the first place
-        first: Index = table[slots]
-        if all(bool((key[first] == key).all()) for key in keys):
-            return first
-    return None

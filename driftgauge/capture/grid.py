@@ -19,12 +19,14 @@ Index = NDArray[np.intp]
 Bytes = NDArray[np.uint8]
 
 COMMA: Final = ord(",")
-SPACE: Final = ord(" ")
 NEWLINE: Final = b"\n"
+# White space to JSON, and to be told from a space that somebody wrote.
+BLANK: Final = ord(NEWLINE)
 # A newline within a JSON string that was not decoded.
 ESCAPED_NEWLINE: Final = b"\\n"
 # Behind the cells, so that some bytes can be read from the start of any of them.
 PADDING: Final = 72
+_LEAD: Final = 16
 _QUOTE: Final = ord('"')
 _LOWEST_PRINTED: Final = 32
 # The csv module's limit: it has the last word on longer cells.
@@ -43,7 +45,8 @@ class Grid:
     Attributes
     ----------
     data : bytearray
-        The rows in order, each cell followed by one separator, and ``PADDING`` bytes.
+        The rows in order, each cell followed by one separator. Between rows there may be ``BLANK``
+        bytes, before them is at least one byte, and behind them are ``PADDING`` bytes.
     row_starts : ndarray of int, shape (rows,)
         Where each row starts.
     ends : ndarray of int, shape (rows, width)
@@ -128,13 +131,15 @@ def grid_of_text(
     >>> grid.cell(1, 0), grid_of_text([b"1,a\n2.5"], width=2) is None
     (b'2.5', True)
     """
-    data = bytearray(newline).join((*texts, bytes(PADDING)))
+    data = bytearray(newline).join((b"", *texts, bytes(PADDING)))
     view = np.frombuffer(data, dtype=np.uint8)
     if newline == ESCAPED_NEWLINE and view[:-PADDING].min() < _LOWEST_PRINTED:
         return None
     between = view == newline[0]
-    ends: Index = np.flatnonzero((view == COMMA) | between)
-    rows = int(np.count_nonzero(between))
+    rows = int(np.count_nonzero(between)) - 1
+    between |= view == COMMA
+    # The first of them stands before the first row.
+    ends: Index = np.flatnonzero(between)[1:]
     if b'"' in data:
         found = _outside_quotes(data, ends) if newline == NEWLINE else None
         if found is None:
@@ -144,18 +149,24 @@ def grid_of_text(
     if ends.shape[0] != rows * width:
         return None
     ends = ends.reshape(rows, width)
-    if not (view[ends[:, -1]] == newline[0]).all():
+    row_ends = ends[:, -1]
+    if not (view[row_ends] == newline[0]).all():
         return None
     row_starts = np.empty(rows, dtype=np.intp)
-    row_starts[0] = 0
-    row_starts[1:] = ends[:-1, -1] + len(newline)
-    if len(newline) > 1 and not (view[row_starts[1:] - 1] == newline[1]).all():
-        return None
+    row_starts[0] = len(newline)
+    np.add(row_ends[:-1], len(newline), out=row_starts[1:])
+    if len(newline) > 1:
+        if not (view[row_starts - 1] == newline[1]).all():
+            return None
+        view[row_starts - 1] = BLANK
     return Grid(data=data, row_starts=row_starts, ends=ends)
 
 
 def _outside_quotes(data: bytearray, ends: Index) -> Index | None:
-    """Drop separators inside quoted cells; None if quotes do not enclose whole cells."""
+    """Drop separators inside quoted cells; None if quotes do not enclose whole cells.
+
+    There is one byte before the first cell.
+    """
     quotes = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == _QUOTE)
     # A separator after an odd number of quotes is inside a quoted cell.
     before = np.searchsorted(quotes, ends)
@@ -165,7 +176,7 @@ def _outside_quotes(data: bytearray, ends: Index) -> Index | None:
     if longest > _LONGEST_QUOTED:
         return None
     for cell in np.flatnonzero(np.diff(before[outside], prepend=0)).tolist():
-        start = 0 if cell == 0 else int(ends[cell - 1]) + 1
+        start = 1 if cell == 0 else int(ends[cell - 1]) + 1
         if _QUOTED.fullmatch(data, start, int(ends[cell])) is None:
             return None
     return ends
@@ -196,12 +207,14 @@ def grid_of_spans(source: bytes, starts: Index, ends: Index, *, width: int) -> G
         texts = slices(source, starts, ends)
         grid = grid_of_text(texts, width=width, newline=ESCAPED_NEWLINE)
         return grid if grid is not None and grid.rows == len(texts) else None
-    rows_at = np.arange(lengths.shape[0]) * longest
+    rows_at = np.arange(lengths.shape[0]) * longest + _LEAD
     ends_at = rows_at + lengths
-    data = bytearray(lengths.shape[0] * longest + PADDING)
+    data = bytearray(_LEAD + lengths.shape[0] * longest + PADDING)
     view = np.frombuffer(data, dtype=np.uint8)
-    table = view[:-PADDING].reshape(-1, longest)
-    np.bitwise_and(pieces(source, starts, longest), kept(lengths, longest), out=table)
+    table = view[_LEAD:-PADDING].reshape(-1, longest)
+    found = pieces(source, starts, longest)
+    found &= kept(lengths, longest)
+    np.bitwise_or(found, blanks(lengths, longest), out=table)
     unprinted = int(np.count_nonzero(table < _LOWEST_PRINTED))
     if unprinted != table.size - int(lengths.sum()) or b'"' in data or b"\\" in data:
         return None
@@ -213,6 +226,25 @@ def grid_of_spans(source: bytes, starts: Index, ends: Index, *, width: int) -> G
     if not np.array_equal(separators[:, -1], ends_at):
         return None
     return Grid(data=data, row_starts=rows_at, ends=separators)
+
+
+def blank_out(grid: Grid, first: int, last: int) -> None:
+    """Overwrite the cells of neighbouring columns, and the separators behind them."""
+    starts, ends = grid.starts(first), grid.ends[:, last] + 1
+    lengths = ends - starts
+    room = rounded(int(lengths.max()))
+    inside = int(starts[-1]) + room <= len(grid.data)
+    if room > _LONGEST_PIECE or not inside or not (starts[1:] - starts[:-1] >= room).all():
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+            grid.data[start:end] = bytes([BLANK]) * (end - start)
+        return
+    items = _items(grid.data, room)
+    found = items[starts].view(np.uint8).reshape(-1, room)
+    # What comes behind a cell is written back as it was.
+    mask = kept(lengths, room)
+    found &= ~mask
+    found |= mask & np.uint8(BLANK)
+    items[starts] = found.view(items.dtype).ravel()
 
 
 def is_plain(text: bytes) -> bool:
@@ -242,11 +274,12 @@ def pieces(source: bytes | bytearray, starts: Index, length: int) -> Bytes:
     """Return copies of pieces of the source, shape (pieces, length); beyond its end is zero."""
     if int(starts.max(initial=0)) + length > len(source):
         source = bytes(source) + bytes(length)
-    # An item for each position, that overlaps those of the next ones.
-    items: NDArray[np.void] = np.ndarray(
-        (len(source) - length + 1,), dtype=f"V{length}", buffer=source, strides=(1,)
-    )
-    return items[starts].view(np.uint8).reshape(-1, length)
+    return _items(source, length)[starts].view(np.uint8).reshape(-1, length)
+
+
+def _items(source: bytes | bytearray, length: int) -> NDArray[np.void]:
+    """Return an item for each position; they overlap."""
+    return np.ndarray((len(source) - length + 1,), dtype=f"V{length}", buffer=source, strides=(1,))
 
 
 def kept(lengths: Index, longest: int) -> Bytes:
@@ -255,8 +288,8 @@ def kept(lengths: Index, longest: int) -> Bytes:
 
 
 def blanks(lengths: Index, longest: int) -> Bytes:
-    """Return spaces after so many zero bytes, shape (pieces, longest)."""
-    return _spaces(longest)[lengths].view(np.uint8).reshape(-1, longest)
+    """Return ``BLANK`` bytes after so many zeros, shape (pieces, longest)."""
+    return _blanks(longest)[lengths].view(np.uint8).reshape(-1, longest)
 
 
 @lru_cache(maxsize=8)
@@ -266,6 +299,6 @@ def _masks(longest: int) -> NDArray[np.void]:
 
 
 @lru_cache(maxsize=8)
-def _spaces(longest: int) -> NDArray[np.void]:
-    spaces = (1 - np.tri(longest + 1, longest, -1, dtype=np.uint8)) * np.uint8(SPACE)
-    return spaces.view(f"V{longest}").ravel()
+def _blanks(longest: int) -> NDArray[np.void]:
+    blank = (1 - np.tri(longest + 1, longest, -1, dtype=np.uint8)) * np.uint8(BLANK)
+    return blank.view(f"V{longest}").ravel()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import compress
 from typing import BinaryIO
 
@@ -75,13 +74,6 @@ def read_capture(
     >>> batch.rows, list(batch.columns), batch.columns["plan"].words
     (1, ['age', 'plan'], ('a',))
     """
-    if schema.outputs == ():
-        everything = replace(schema, outputs=None)
-        for both_sides in read_capture(
-            stream, schema=everything, source=source, rejects=rejects, chunk_bytes=chunk_bytes
-        ):
-            yield _inputs_only(both_sides, schema.inputs or ())
-        return
     lines = read_lines(stream, source=source, rejects=rejects, chunk_bytes=chunk_bytes)
     reader = _ObjectReader(schema=schema, source=source, rejects=rejects)
     for some in lines:
@@ -164,13 +156,6 @@ class _ObjectReader:
         )
         if batch is not None:
             yield batch
-
-
-def _inputs_only(batch: RowBatch, inputs: tuple[str, ...]) -> RowBatch:
-    """Leave out the output columns, which come before the first known input."""
-    names = list(batch.columns)
-    first = next((i for i, name in enumerate(names) if name in inputs), 0)
-    return replace(batch, columns={name: batch.columns[name] for name in names[first:]})
 
 
 def _read(

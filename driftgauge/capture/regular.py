@@ -268,7 +268,7 @@ def _grid_of(match: Match, side: str, *, width: int) -> tuple[Grid, Index | None
     if grid is None or not (grid.ends[:, -1] > grid.row_starts).all():
         return None
     lengths = ends - starts + len(ESCAPED_NEWLINE)
-    first_rows = np.searchsorted(grid.row_starts, np.cumsum(lengths) - lengths)
+    first_rows = np.searchsorted(grid.row_starts - grid.row_starts[0], np.cumsum(lengths) - lengths)
     return grid, np.diff(first_rows, append=grid.rows)
 
 

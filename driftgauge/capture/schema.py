@@ -17,8 +17,7 @@ class CaptureSchema:
         Columns of a CSV row (or JSON array) the endpoint received. None: name them ``_c0``,
         ``_c1``, ... after the outputs, as Model Monitor does.
     outputs : tuple of str or None
-        Columns the endpoint returned. None: name them ``_c0``, ``_c1``, ... Empty: leave out what
-        the endpoint returned, whatever it is.
+        Columns the endpoint returned. None: name them ``_c0``, ``_c1``, ...
     columns : tuple of str or None
         All columns of a baseline that does not tell outputs from inputs, in its order: used
         where ``inputs`` is None.

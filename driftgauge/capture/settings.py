@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePosixPath
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
 Format = Literal["sagemaker", "predictions", "batch-transform", "merged"]
 Order = Literal["output-first", "input-first"]
@@ -41,6 +49,11 @@ def _checked_attribute(value: str) -> str:
     return value
 
 
+def _text_of_index(value: Any) -> Any:
+    index = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if index and 0 <= value <= 9999 else value
+
+
 def _checked_script(value: str) -> str:
     path = PurePosixPath(value)
     if value.startswith("s3://"):
@@ -64,6 +77,20 @@ def _checked_place(value: str) -> str:
 
 
 Attribute = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_checked_attribute)]
+Excluded = Annotated[
+    str,
+    Field(min_length=1, max_length=256),
+    # YAML reads 3 as a number.
+    BeforeValidator(_text_of_index),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "minLength": 1, "maxLength": 256},
+                {"type": "integer", "minimum": 0, "maximum": 9999},
+            ]
+        }
+    ),
+]
 Script = Annotated[str, Field(max_length=1024), AfterValidator(_checked_script)]
 Place = Annotated[str, Field(max_length=1024), AfterValidator(_checked_place)]
 Prefix = Annotated[str, AfterValidator(lambda value: value.strip("/")), Field(max_length=512)]
@@ -96,10 +123,13 @@ class SelectionSettings(_Model):
         default="predicted_label",
         description="Output column made of `probability` and `threshold`, without `inference`.",
     )
-    exclude: tuple[Annotated[str, Field(min_length=1, max_length=256)], ...] = Field(
+    exclude: tuple[Excluded, ...] = Field(
         default=(),
         max_length=100,
-        description="Columns that are never judged, by name (`_c3` without names).",
+        description=(
+            "Columns that are never judged: by name (`_c3` without names), by index from 0 in the "
+            "order of `order`, as a range of indices (`0-3`), or by JMESPath."
+        ),
     )
 
     @property
@@ -196,9 +226,12 @@ class CaptureSettings(_Model):
     select: SelectionSettings = SelectionSettings()
     hooks: HookSettings = HookSettings()
     mapping: MappingSettings = MappingSettings()
-    manifests: Literal["output", "input"] = Field(
+    manifests: Literal["output", "input", "both"] = Field(
         default="output",
-        description="batch-transform: read what the transforms wrote, or what they were given.",
+        description=(
+            "batch-transform: read what the transforms wrote, what they were given, or both sides "
+            "line by line, for transforms that do not join them."
+        ),
     )
     data: tuple[Place, ...] = Field(
         default=(),
@@ -212,6 +245,11 @@ class CaptureSettings(_Model):
             "belong to the variant {variant}--{model}."
         ),
     )
+
+    @property
+    def manifest_side(self) -> Literal["output", "input"]:
+        """The side whose manifests start work."""
+        return "input" if self.manifests == "input" else "output"
 
     @model_validator(mode="after")
     def _options_fit_the_format(self) -> Self:

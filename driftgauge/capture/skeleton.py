@@ -33,6 +33,8 @@ _STRING = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"')
 _MOST_TRIALS: Final = 8
 _SENTINEL: Final = "another text"
 _BRACE: Final = ord("{")
+# In longer lines a search for the next brace is faster than a look at each byte.
+_SHORT_LINE: Final = 4096
 _NEWLINE: Final = ord("\n")
 
 
@@ -218,7 +220,7 @@ class Skeleton:
             Lines with newlines between them and none at the end.
         """
         view = np.frombuffer(block, dtype=np.uint8)
-        braces: Index = np.flatnonzero(view == _BRACE)
+        braces = _braces_of(block)
         lines, others = divmod(braces.shape[0], self._braces)
         if others or not lines or not _is_utf8(block):
             return None
@@ -273,6 +275,19 @@ class Skeleton:
             if b"\\" in texts or not is_plain(texts):
                 return False
         return True
+
+
+def _braces_of(block: bytes) -> Index:
+    """Return where the opening braces are."""
+    if 0 <= block.find(b"\n") < _SHORT_LINE:
+        return np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == _BRACE)
+    # There are few of them.
+    found = []
+    at = block.find(b"{")
+    while at >= 0:
+        found.append(at)
+        at = block.find(b"{", at + 1)
+    return np.array(found, dtype=np.intp)
 
 
 def _all_hold(block: bytes, starts: Index, wanted: bytes) -> bool:

@@ -7,8 +7,7 @@ modules this one puts together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO
 
@@ -34,6 +33,7 @@ from driftgauge.capture.hooks import HookRecordError, Preprocessor
 from driftgauge.capture.lines import CHUNK_BYTES, read_lines
 from driftgauge.capture.locations import Location, form_of
 from driftgauge.capture.payload import PayloadError
+from driftgauge.capture.positions import excluded_columns, schema_of
 from driftgauge.capture.predictions import PredictionReader
 from driftgauge.capture.reader import read_capture
 from driftgauge.capture.schema import CaptureSchema
@@ -41,37 +41,12 @@ from driftgauge.capture.selection import Selector, target_model_of
 from driftgauge.capture.settings import CaptureSettings
 from driftgauge.capture.text import measure_texts
 from driftgauge.capture.text_names import captured_names, text_names
+from driftgauge.capture.transform_pairs import ListObjects, OpenObject, paired_calls, pairs_of
 from driftgauge.columns import Rejects, RowBatch
 from driftgauge.errors import CaptureError
 from driftgauge.windows import format_time
 
 Batches = Iterator[tuple[str, RowBatch]]
-OpenObject = Callable[[str], AbstractContextManager[BinaryIO]]
-
-
-def schema_of(
-    capture: CaptureSettings, *, columns: Sequence[str], outputs: Sequence[str]
-) -> CaptureSchema:
-    """Name the positional columns: what the monitor says, else what the baseline knows.
-
-    Parameters
-    ----------
-    capture : CaptureSettings
-    columns, outputs : sequence of str
-        All columns of the baseline in its order, and those of them that are outputs.
-
-    Examples
-    --------
-    >>> schema_of(CaptureSettings(), columns=("score", "age"), outputs=("score",)).inputs
-    ('age',)
-    """
-    names = captured_names(columns)
-    first = capture.order == "output-first"
-    returned = capture.outputs or captured_names(outputs) or None
-    if capture.inputs is None and returned is None:
-        return CaptureSchema(columns=names or None, outputs_first=first)
-    given = capture.inputs or tuple(name for name in names if name not in (returned or ()))
-    return CaptureSchema(inputs=given or None, outputs=returned, outputs_first=first)
 
 
 class SourceReader:
@@ -87,6 +62,8 @@ class SourceReader:
         All columns of the baseline in its order, and those of them that are outputs.
     open_object : callable
         Opens the object at an ``s3://`` URI that a manifest names.
+    list_objects : callable
+        Lists the URIs that start with one: the manifests of inputs beside those of outputs.
     preprocess : bytes or None
         The script of ``capture.hooks.preprocess``.
 
@@ -104,14 +81,17 @@ class SourceReader:
         columns: Sequence[str],
         outputs: Sequence[str],
         open_object: OpenObject,
+        list_objects: ListObjects,
         preprocess: bytes | None = None,
     ) -> None:
         self._capture = capture
         self._variants = tuple(variants)
         self._columns = frozenset(columns)
+        self._excluded = excluded_columns(capture, columns=columns, outputs=outputs)
         self._has_outputs = bool(outputs)
         self._texts = text_names(columns)
         self._open = open_object
+        self._list = list_objects
         self._schema = schema_of(capture, columns=columns, outputs=outputs)
         self._selector = (
             Selector(capture.select, schema=self._schema) if capture.select.has_attributes else None
@@ -176,6 +156,9 @@ class SourceReader:
                 raise CaptureError(
                     f"{source}: the key of a manifest ends with yyyy/mm/dd/hh/ and a name"
                 )
+            if capture.manifests == "both":
+                yield from self._paired(stream, variant, location, source, rejects)
+                return
             for uri in read_manifest(stream, source=source):
                 yield from self._transformed(uri, variant, location, rejects)
         elif capture.format == "sagemaker" and not (
@@ -189,7 +172,7 @@ class SourceReader:
 
     def _transformed(self, uri: str, variant: str, location: Location, rejects: Rejects) -> Batches:
         """Read one file that a manifest lists."""
-        side = self._capture.manifests
+        side = self._capture.manifest_side
         hour = location.hour
         if hour is None:
             return
@@ -212,6 +195,20 @@ class SourceReader:
             )
             calls = ((number, call, None, size) for number, call, size in read)
             yield from self._table_of(calls, variant, location, uri, rejects)
+
+    def _paired(
+        self, manifest: BinaryIO, variant: str, location: Location, source: str, rejects: Rejects
+    ) -> Batches:
+        """Read the files that a manifest lists together with what they were made of."""
+        hour = location.hour
+        if hour is None:
+            return
+        for pair in pairs_of(
+            manifest, source=source, hour=hour, list_objects=self._list, open_=self._open
+        ):
+            read = paired_calls(pair, open_=self._open, hour=hour, rejects=rejects)
+            calls = ((number, call, None, size) for number, call, size in read)
+            yield from self._table_of(calls, variant, location, pair.output, rejects)
 
     def _table_of(
         self,
@@ -276,7 +273,7 @@ class SourceReader:
         if self._texts:
             columns = measure_texts(columns, self._texts)
         select = self._capture.select
-        optional = {*select.exclude, *([select.predicted_label] if select.probability else [])}
+        optional = {*self._excluded, *([select.predicted_label] if select.probability else [])}
         columns = {
             name: column
             for name, column in columns.items()

@@ -16,6 +16,7 @@ from decimal import ROUND_DOWN, Decimal
 from typing import Any, Literal
 
 from driftgauge.errors import BaselineError
+from driftgauge.profile.cells import infer_type
 from driftgauge.profile.profile import FeatureProfile, Profile
 
 ComparisonMethod = Literal["Simple", "Robust"]
@@ -126,8 +127,9 @@ class Constraints:
 
 
 def suggest_constraints(profile: Profile) -> Constraints:
-    """Suggest what training data fulfils, as Model Monitor's baseline job does.
+    """Suggest what data fulfils, as Model Monitor's jobs do: of a baseline, and of each window.
 
+    The type of a column is that of its own values, whatever an earlier baseline says.
     Completeness is 1 for a column without gaps; for a share p of values among n rows,
     0.2 < p < 1, it is the lower end of its 95 % interval, p - 1.96 sqrt(p (1 - p) / n), cut to
     two decimals; below, nothing is demanded. Numbers are to be non-negative if all are. A text
@@ -137,7 +139,7 @@ def suggest_constraints(profile: Profile) -> Constraints:
     Parameters
     ----------
     profile : Profile
-        Of the training data.
+        Of the training data, or of a window.
     """
     return Constraints(features=tuple(_suggest(feature) for feature in profile.features))
 
@@ -145,7 +147,7 @@ def suggest_constraints(profile: Profile) -> Constraints:
 def _suggest(feature: FeatureProfile) -> FeatureConstraints:
     return FeatureConstraints(
         name=feature.spec.name,
-        inferred_type=feature.spec.inferred_type,
+        inferred_type=infer_type(feature.types),
         completeness=_suggested_completeness(feature.present, feature.rows),
         is_non_negative=None if feature.minimum is None else feature.minimum >= 0,
         domains=_suggested_domain(feature),
@@ -164,7 +166,7 @@ def _suggested_completeness(present: int, rows: int) -> float | None:
 
 
 def _suggested_domain(feature: FeatureProfile) -> tuple[str, ...] | None:
-    if feature.spec.inferred_type != "String" or not feature.spec.categories:
+    if infer_type(feature.types) != "String" or not feature.spec.categories:
         return None
     counts = feature.counts.tolist()
     named = {w: n for w, n in zip(feature.spec.categories, counts, strict=True) if n}

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from driftgauge.drift.special import holm, hypergeometric_sf
+from driftgauge.drift.multiplicity import holm
+from driftgauge.drift.special import hypergeometric_sf
 from driftgauge.drift.verdict import BASELINE_DRIFT, FeatureVerdict, Violation
 from driftgauge.profile.profile import FeatureProfile, Profile
 

@@ -12,6 +12,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from driftgauge.baseline import Baseline, build_baseline, write_baseline
 from driftgauge.baseline_files import decode_files, open_baseline, recover_baseline
 from driftgauge.capture.table import Table, read_table, table_format_of
@@ -22,10 +24,11 @@ from driftgauge.cli.sources import CaptureFiles, endpoints_of, find_captures
 from driftgauge.columns import Rejects, RowBatch
 from driftgauge.config import DecisionSettings, FeatureSettings, MonitorConfig, json_schema
 from driftgauge.config import load_monitor as load_config
-from driftgauge.drift.decision import judge_window
+from driftgauge.drift.assessment import Rules
 from driftgauge.drift.verdict import Mode, WindowVerdict, encode_verdict
 from driftgauge.errors import BaselineError, CaptureError
 from driftgauge.profile.profile import Profile
+from driftgauge.rehearsal import Rehearsal
 from driftgauge.replay import (
     ProfiledWindow,
     covering_window,
@@ -82,6 +85,7 @@ def _build(arguments: argparse.Namespace, exclude: tuple[str, ...], created: dat
             outputs=arguments.outputs or _declared(config, known),
             exclude=(*exclude, label) if label and label not in exclude else exclude,
             overrides=config.features if config else None,
+            label=arguments.label or label,
             created=created,
         )
 
@@ -136,8 +140,9 @@ def analyze(arguments: argparse.Namespace) -> int:
     if not profile.rows:
         raise CaptureError("the captures hold no row that could be read: there is nothing to judge")
     profile = replace(profile, rejected=dict(captures.rejects.counts))
-    verdict = captures.judge(profile, covering_window(profile))
-    history = [captures.judge(part.profile, part.window) for part in parts]
+    rehearsal = captures.rehearse(parts[0].window.end - parts[0].window.start)
+    history = [rehearsal.judge(part) for part in parts]
+    verdict = rehearsal.judge_together(profile, covering_window(profile))
     report = render_report(
         verdict=verdict,
         baseline=captures.baseline,
@@ -169,12 +174,13 @@ def replay(arguments: argparse.Namespace) -> int:
     captures = _open_captures(arguments)
     config = captures.config
     length: timedelta | int = arguments.window or (config.window if config else timedelta(days=1))
-    table = None if arguments.json else screen.ReplayTable(length, mode=captures.mode)
+    table = None if arguments.json else screen.ReplayTable(length, rules=captures.rules)
+    rehearsal = captures.rehearse(length if isinstance(length, timedelta) else None)
     rows = 0
     windows = _windows(captures, length, printing=arguments.json)
     for part in screen.judging(windows, printing=arguments.json):
         rows += part.profile.rows
-        verdict = captures.judge(part.profile, part.window)
+        verdict = rehearsal.judge(part)
         if table is None:
             print(json.dumps(replayed(verdict, complete=part.complete)))
         else:
@@ -213,35 +219,10 @@ def _row_windows(captures: _Captures, length: int, *, printing: bool) -> Iterato
 
 def replayed(verdict: WindowVerdict, *, complete: bool) -> dict[str, Any]:
     """Return what ``replay --json`` prints about a window."""
-    return {
-        "window_start": format_time(verdict.window_start),
-        "window_end": format_time(verdict.window_end),
-        "rows": verdict.rows,
-        "complete": complete,
-        "alarm": verdict.alarm,
-        "violations": [
-            {
-                "feature_name": violation.feature_name,
-                "constraint_check_type": violation.constraint_check_type,
-                "description": violation.description,
-            }
-            for violation in verdict.violations
-        ],
-        "features": [
-            {
-                "name": feature.name,
-                "role": feature.role,
-                "verdict": feature.verdict,
-                "distance": feature.distance,
-                "p_value": feature.p_value,
-                "adjusted_p_value": feature.adjusted_p_value,
-                "effect": feature.effect,
-                "rows": feature.rows,
-                **({"threshold": feature.threshold} if verdict.mode == "strict" else {}),
-            }
-            for feature in verdict.features
-        ],
-    }
+    document: dict[str, Any] = msgspec.to_builtins(verdict)
+    for name in ("window_start", "window_end", "evaluated_at"):
+        document[name] = format_time(getattr(verdict, name))
+    return {**document, "complete": complete, "alarm": verdict.alarm}
 
 
 def schema(arguments: argparse.Namespace) -> int:
@@ -276,24 +257,47 @@ class _Captures:
     @property
     def features(self) -> dict[str, FeatureSettings]:
         """The overrides that apply."""
-        return self.config.column_settings if self.config else {}
+        spec = self.baseline.spec
+        names = [feature.name for feature in spec.features]
+        return self.config.column_settings(names, outputs=spec.outputs) if self.config else {}
 
     def batches(self, advance: Callable[[int], None], rejects: Rejects) -> Iterator[RowBatch]:
         """Read all rows."""
         return self.files.batches(self.baseline.spec, advance=advance, rejects=rejects)
 
-    def judge(self, profile: Profile, window: Window) -> WindowVerdict:
-        """Compare a window with the baseline."""
-        return judge_window(
-            baseline=self.baseline,
-            profile=profile,
+    @property
+    def rules(self) -> Rules:
+        """How windows are judged."""
+        return Rules(
             decision=self.decision,
             features=self.features,
+            references=self.config.references if self.config else (),
+            mode=self.mode,
+        )
+
+    def rehearse(self, length: timedelta | None) -> Rehearsal:
+        """Return what judges the windows in time order; no length: windows of rows."""
+
+        def find_variant(variant: str) -> dict[Window, Profile]:
+            if self.files.variant is None or length is None:
+                screen.note(
+                    f"variant {variant} is no reference without --variant and a time window"
+                )
+                return {}
+            anchor = self.config.window_anchor if self.config else WindowGrid(length).anchor
+            other = replace(self.files, variant=variant)
+            batches = other.batches(self.baseline.spec, advance=lambda _: None, rejects=Rejects())
+            grid = WindowGrid(length, anchor)
+            parts = profile_by_time(batches, spec=self.baseline.spec, grid=grid)
+            return {part.window: part.profile for part in parts}
+
+        return Rehearsal(
+            baseline=self.baseline,
+            rules=self.rules,
             monitor=self.monitor,
             variant=self.variant,
-            window=window,
-            evaluated_at=datetime.now(UTC).replace(microsecond=0),
-            mode=self.mode,
+            length=length,
+            find_variant=find_variant,
         )
 
 

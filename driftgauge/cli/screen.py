@@ -24,7 +24,8 @@ from rich.table import Table
 from rich.text import Text
 
 from driftgauge.columns import Rejects
-from driftgauge.drift.verdict import FeatureVerdict, Mode, WindowVerdict
+from driftgauge.drift.assessment import Rules
+from driftgauge.drift.verdict import FeatureVerdict, WindowVerdict
 from driftgauge.replay import ProfiledWindow
 from driftgauge.report.markup import printable, shorten
 from driftgauge.report.summary import (
@@ -41,8 +42,9 @@ from driftgauge.windows import format_duration
 
 # Without a terminal there is no width to fit: wide enough that no line wraps.
 _WIDTH_OF_A_FILE = 160
-_WIDTH_FOR_ALL = 120
+_WIDTH_FOR_MOST, _WIDTH_FOR_ALL = 120, 150
 _BAR = 10
+_MOVED = 32
 # Widths that hold what the columns say; only the feature's name gives way when space is short.
 _NARROWEST = {
     "Window from": 16,
@@ -54,7 +56,11 @@ _NARROWEST = {
     "Effect": 6,
     "Distance": 8,
     "": _BAR,
+    "Moved most": 10,
     "p": 7,
+    "Lasting": 7,
+    "Joint": 5,
+    "Seasonal": 8,
     "Violations": 10,
 }
 _STYLES: dict[State, str] = {
@@ -142,11 +148,13 @@ class ReplayTable:
     On a terminal too narrow for all columns, those that repeat others are left out.
     """
 
-    def __init__(self, length: timedelta | int, *, mode: Mode = "sound") -> None:
-        self._measure = "Distance" if mode == "strict" else "Effect"
+    def __init__(self, length: timedelta | int, *, rules: Rules) -> None:
+        sound = rules.mode == "sound"
+        self._measure = "Effect" if sound else "Distance"
         by_rows = isinstance(length, int)
         kind = f"{count(length)} rows" if isinstance(length, int) else format_duration(length)
-        wide = console().width >= _WIDTH_FOR_ALL
+        width = console().width
+        wide, widest = width >= _WIDTH_FOR_MOST, width >= _WIDTH_FOR_ALL
         self._verdicts: list[WindowVerdict] = []
         self._table = Table(
             title=f"Windows of {kind}, times in UTC",
@@ -157,18 +165,24 @@ class ReplayTable:
             pad_edge=False,
             padding=(0, 2 if wide else 1, 0, 0),
         )
-        self._columns: dict[str, bool] = {
-            "Window from": False,
-            **({"to": False} if by_rows and wide else {}),
+        shown = {
+            "Window from": True,
+            "to": by_rows and wide,
             "Rows": True,
-            "Verdict": False,
-            **({"Drifted": True} if wide else {}),
-            "Worst feature": False,
+            "Verdict": True,
+            "Drifted": wide,
+            "Worst feature": True,
             self._measure: True,
-            **({"": False} if wide else {}),
-            **({"p": True} if mode == "sound" else {}),
+            "": wide and not widest,
+            "Moved most": widest,
+            "p": sound,
+            "Lasting": wide and sound and rules.decision.persistence.enabled,
+            "Joint": wide and sound and rules.decision.joint.enabled,
+            "Seasonal": sound and any(one.kind == "season" for one in rules.references),
             "Violations": True,
         }
+        figures = {"Rows", "Drifted", self._measure, "p", "Lasting", "Seasonal", "Violations"}
+        self._columns = {name: name in figures for name, wanted in shown.items() if wanted}
         for name, right in self._columns.items():
             self._table.add_column(
                 name,
@@ -196,6 +210,10 @@ class ReplayTable:
             "Worst feature": shorten(worst.name, 32) if worst else "",
             self._measure: measured_text(worst) if worst else "",
             "": _bar(worst),
+            "Moved most": _moved(worst),
+            "Lasting": _lasting(verdict),
+            "Joint": verdict.joint.verdict.partition("_")[0] if verdict.joint else "",
+            "Seasonal": count(sum(f.verdict == "seasonal" for f in verdict.features)),
             "p": p_value(worst.adjusted_p_value) if worst else "",
             "Violations": count(len(verdict.violations)),
         }
@@ -209,6 +227,10 @@ class ReplayTable:
         """Print the table and what it comes down to."""
         out = console()
         out.print(self._table)
+        if "Lasting" in self._columns:
+            out.print(
+                Text("Lasting: evidence of all windows so far of a shift that lasts; 100 % rings.")
+            )
         out.print(Text(summary_line(self._verdicts), style="bold"))
 
 
@@ -223,6 +245,26 @@ def _bar(feature: FeatureVerdict | None) -> str:
         return ""
     length = feature.size if feature.effect is None else math.sqrt(feature.effect)
     return "━" * round(_BAR * min(1.0, length))
+
+
+def _moved(feature: FeatureVerdict | None) -> str:
+    """Say which bin or category moved most, from which share to which."""
+    if feature is None or not feature.moved:
+        return ""
+    cell = feature.moved[0]
+    shares = f" {share(cell.baseline_share)} → {share(cell.window_share)}"
+    return shorten(cell.label, _MOVED - len(shares)) + shares
+
+
+def _lasting(verdict: WindowVerdict) -> str:
+    """Write the evidence over time as a share of what rings."""
+    found = verdict.persistent
+    if found is None:
+        return ""
+    if found.verdict == "insufficient_data":
+        return "learns"
+    ratio = found.value / found.threshold
+    return ">1000 %" if ratio > 10 else share(ratio)
 
 
 def summary_line(verdicts: Sequence[WindowVerdict]) -> str:

@@ -57,6 +57,7 @@ class CaptureFiles:
             columns=tuple(feature.name for feature in spec.features),
             outputs=spec.outputs,
             open_object=_open_object,
+            list_objects=_list_objects,
             preprocess=read_script(hook, self.config_path) if hook else None,
         )
         for source in self.sources:
@@ -95,10 +96,11 @@ def find_captures(paths: list[str], config: MonitorConfig | None) -> list[Source
     sources = find(paths, suffixes=TABLE_SUFFIXES if tables else CAPTURE_SUFFIXES)
     if config is None or format_ != "batch-transform":
         return sources
-    wanted = [s for s in sources if _side_of(s.name) in (None, config.capture.manifests)]
+    side = config.capture.manifest_side
+    wanted = [s for s in sources if _side_of(s.name) in (None, side)]
     if not wanted:
         raise StoreError(
-            f"{', '.join(paths)}: no manifest of the {config.capture.manifests} side there; "
+            f"{', '.join(paths)}: no manifest of the {side} side there; "
             "capture.manifests names the side"
         )
     return wanted
@@ -149,10 +151,25 @@ def read_script(script: str, config_path: Path | None) -> bytes:
 
 @contextmanager
 def _open_object(uri: str) -> Iterator[BinaryIO]:
-    """Open an object that a manifest names."""
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    with S3Objects(bucket=bucket).open(key) as stream:
+    """Open an object that a manifest names, or a manifest beside another."""
+    objects, key = _place_of(uri)
+    with objects.open(key) as stream:
         yield stream
+
+
+def _list_objects(uri: str) -> Iterator[str]:
+    """List the manifests below a folder."""
+    objects, key = _place_of(uri)
+    for info in objects.list(key):
+        yield uri.removesuffix(key) + info.key
+
+
+def _place_of(uri: str) -> tuple[Objects, str]:
+    if not uri.startswith("s3://"):
+        folder_, _, name = uri.rpartition("/")
+        return LocalObjects(Path(folder_)), name
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return S3Objects(bucket=bucket), key
 
 
 def _parts_of(name: str) -> list[str]:

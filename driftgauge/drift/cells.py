@@ -45,6 +45,8 @@ class Comparison:
         are to be expected in the window (Good-Turing, leave-one-out), so that new values
         alone are no evidence of drift. Only as many are left out as the window has novel ones:
         a window of training rows, which has none, is no evidence either.
+    novel_once_left_out : int
+        How many rows of the baseline would be novel, each against all others.
     unseen : mapping of str to int
         A sample of the window's unseen words.
     """
@@ -54,6 +56,7 @@ class Comparison:
     window: NDArray[np.int64]
     novel: NDArray[np.bool_]
     left_out: NDArray[np.int64]
+    novel_once_left_out: int
     unseen: Mapping[str, int]
 
     @property
@@ -75,20 +78,25 @@ def compare(baseline: FeatureProfile, window: FeatureProfile) -> Comparison:
     if spec.kind == "numeric":
         novel[[0, -1]] = there[[0, -1]] == 0
         left_out = _leave_out_extremes(there, here, novel)
+        # The smallest and the largest number; both may be one row.
+        singles = min(int(novel[[0, -1]].sum()), int(there.sum()))
     elif spec.kind == "discrete":
         novel[0::2] = True
         left_out = _leave_out_single(there, here, novel)
+        singles = int(((there == 1) & ~novel).sum())
     else:
         there = np.append(there, baseline.unseen_rows)
         here = np.append(here, window.unseen_rows)
         novel = np.append(novel, True)
         left_out = _leave_out_single(there, here, novel)
+        singles = int(((there == 1) & ~novel).sum())
     return Comparison(
         spec=spec,
         baseline=there,
         window=here,
         novel=novel,
         left_out=left_out,
+        novel_once_left_out=int(there[novel].sum()) + singles,
         unseen=window.unseen,
     )
 
@@ -119,7 +127,7 @@ def _leave_out_single(
     return left_out
 
 
-def coarse_groups(comparison: Comparison) -> NDArray[np.intp]:
+def coarse_groups(comparison: Comparison, dispersion: float = 1.0) -> NDArray[np.intp]:
     """Assign each cell to a coarse one.
 
     Ordered columns: neighbors with about a tenth of the baseline each, fewer and larger ones
@@ -128,6 +136,14 @@ def coarse_groups(comparison: Comparison) -> NDArray[np.intp]:
     cell for all others. Novel values never share a coarse cell with known ones; numbers below the
     baseline's range have another one than numbers above it.
 
+    Parameters
+    ----------
+    comparison : Comparison
+        Both sides.
+    dispersion : float, default 1.0
+        How many times more windows vary than independent rows would: cells expect so many times
+        the rows.
+
     Returns
     -------
     ndarray of intp, shape (C,)
@@ -135,7 +151,7 @@ def coarse_groups(comparison: Comparison) -> NDArray[np.intp]:
     """
     known = np.where(comparison.novel, 0, comparison.left_out)
     total = max(1, int(known.sum()))
-    smaller = min(comparison.baseline_rows, comparison.window_rows)
+    smaller = int(min(comparison.baseline_rows, comparison.window_rows) / dispersion)
     if comparison.spec.kind in ("numeric", "discrete"):
         count = min(_ORDERED_GROUPS, max(2, smaller // _ROWS_PER_GROUP))
         # A cell belongs where the middle of its mass lies.

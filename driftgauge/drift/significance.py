@@ -1,13 +1,20 @@
 """Two-sample tests on counts: how often a difference is so large if nothing changed.
 
 Both samples are counted in the same cells and both are random; every test here conditions on the
-pooled counts, so ties, sparse cells and cells that were chosen from the pooled counts do not make
-it invalid.
+pooled counts, so sparse cells and cells that were chosen from the pooled counts do not make it
+invalid. Tests on ordered cells are in ``driftgauge.drift.ordered``.
+
+Where rows come in clusters, statistics are divided by the *dispersion*, the factor by which
+the variance between windows exceeds that of independent rows (Rao and Scott's first-order
+correction). An exact p-value is turned into the chi-squared quantile of one degree of freedom
+before, which treats clusters as single rows: for rare rows, too, the exponent of the chance is
+divided by their size.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,142 +24,48 @@ from numpy.typing import NDArray
 from driftgauge.drift.distances import chi_squared
 from driftgauge.drift.special import (
     chi_squared_sf,
+    fisher_p_value,
+    hypergeometric_pmf,
     hypergeometric_sf,
     normal_isf,
-    weighted_chi_squared_sf,
 )
 
-# Expected count from which a cell's share of the chi-squared statistic is close to its limit law.
+# Expected count from which a cell is tested by itself.
 _ADEQUATE = 5.0
-# Components of the Anderson-Darling statistic; those left out weigh 1/9 of it together.
-_COMPONENTS = 8
-_MOST_GROUPS = 64
+# Expected count from which a cell's share of the chi-squared statistic is close to its limit law
+# far out in the tail; below it a cell is tested exactly.
+_PLENTY = 10.0
 # A p-value of 0 has no quantile; nothing downstream distinguishes smaller ones.
 _SMALLEST_P = 1e-300
-# Of the error probability of an ordered column, what the Anderson-Darling test gets. The rest pays
-# for chi-squared, which sees what leaves the order alone, such as a spike at the median.
-_ORDERED_SHARE = 0.9
+# Where a p-value is closer to one, its Cauchy quantile would outweigh everything else.
+_LARGEST_P = 0.99
 
 
 @dataclass(frozen=True, kw_only=True)
 class Significance:
     """The outcome of a test."""
 
-    test: Literal["anderson_darling", "chi_squared"]
+    test: Literal["anderson_darling", "mood", "chi_squared"]
     statistic: float
     p_value: float
 
 
-def anderson_darling(baseline: NDArray[np.int64], window: NDArray[np.int64]) -> Significance | None:
-    r"""Two-sample Anderson-Darling test on ordered cells, by its components.
-
-    .. math:: T = \sum_{k=1}^{8} \frac{Z_k^2}{k (k + 1)}
-
-    Z_k contrasts the samples' means of the k-th Legendre polynomial of the pooled rank; Z_1 is
-    Wilcoxon's test for location, Z_2 tests for scale. For continuous data the infinite sum *is* the
-    Anderson-Darling statistic. Here the polynomials are made orthonormal with respect to the
-    pooled shares of the cells, so each Z_k has mean 0 and variance 1, and they are uncorrelated,
-    under permutation of the rows however the values tie: T has one null distribution for all
-    columns.
-
-    Parameters
-    ----------
-    baseline, window : ndarray of int64, shape (B,)
-        Counts in increasing order of value, at least one each. Adjacent cells are merged until
-        each expects at least 5 rows of the smaller sample, and to at most 64.
-
-    Returns
-    -------
-    Significance or None
-        None if fewer than three cells remain: there is no order to speak of.
-
-    References
-    ----------
-    .. [1] Pettitt, A. N. (1976), A two-sample Anderson-Darling rank statistic, Biometrika.
-    .. [2] Durbin, J. and Knott, M. (1972), Components of Cramer-von Mises statistics, JRSS B.
-
-    Examples
-    --------
-    >>> same = anderson_darling(np.full(10, 100), np.full(10, 10))
-    >>> round(same.statistic, 12), round(same.p_value, 12)
-    (0.0, 1.0)
-    >>> anderson_darling(np.full(10, 100), np.arange(0, 20, 2)).p_value < 1e-5
-    True
-    """
-    b, a = merge_adjacent(baseline, window)
-    groups = a.shape[0]
-    if groups < 3:
-        return None
-    n, m = float(a.sum()), float(b.sum())
-    total = n + m
-    pooled = (a + b) / total
-    components = min(_COMPONENTS, (groups - 1) // 2 * 2)
-    rank = 2.0 * np.cumsum(pooled) - pooled - 1.0
-    root = np.sqrt(pooled)
-    # Made orthonormal in this order, powers of the rank become the polynomials, up to the sign.
-    powers = rank[:, None] ** np.arange(components + 1)
-    orthonormal, _ = np.linalg.qr(powers * root[:, None])
-    contrast = (a / n - b / m) / root
-    z = contrast @ orthonormal[:, 1:] * math.sqrt(n * m * (total - 1.0)) / total
-    weights = tuple(1.0 / (k * (k + 1.0)) for k in range(1, components + 1))
-    statistic = float((z * z) @ np.array(weights))
-    return Significance(
-        test="anderson_darling",
-        statistic=statistic,
-        p_value=weighted_chi_squared_sf(statistic, weights),
-    )
-
-
-def merge_adjacent(
-    baseline: NDArray[np.int64], window: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Merge neighbors until each cell expects enough rows of the smaller sample.
-
-    Parameters
-    ----------
-    baseline, window : ndarray of int64, shape (B,)
-        Counts in increasing order of value.
-
-    Returns
-    -------
-    baseline, window : ndarray of float64, shape (G,)
-        At most 64 merged cells.
-
-    Examples
-    --------
-    >>> merge_adjacent(np.full(6, 100), np.full(6, 3))[1].tolist()
-    [6.0, 6.0, 6.0]
-    """
-    pooled = baseline + window
-    total = int(pooled.sum())
-    smaller = min(int(baseline.sum()), int(window.sum()))
-    need = max(_ADEQUATE * total / smaller, total / _MOST_GROUPS)
-    starts, filled = [0], 0
-    for cell, count in enumerate(pooled.tolist()):
-        if filled >= need:
-            starts.append(cell)
-            filled = 0
-        filled += count
-    if filled < need and len(starts) > 1:
-        starts.pop()
-    return (
-        np.add.reduceat(baseline, starts).astype(np.float64),
-        np.add.reduceat(window, starts).astype(np.float64),
-    )
-
-
 def independence(
-    baseline: NDArray[np.int64], window: NDArray[np.int64], novel: NDArray[np.bool_]
+    baseline: NDArray[np.int64],
+    window: NDArray[np.int64],
+    novel: NDArray[np.bool_],
+    *,
+    dispersion: float = 1.0,
 ) -> Significance:
     """Two-sample chi-squared test on cells without an order, valid when cells are sparse.
 
-    Cells that expect at least 5 rows of either sample enter Pearson's statistic. The others
-    are pooled: the novel ones (values the baseline hardly has) and the rare ones. A pool
-    that expects enough is a cell like any other. One that does not is tested exactly (upper tail of
-    the hypergeometric distribution), and the p-value's chi-squared quantile with one degree of
-    freedom is added to the statistic. The same is done when two cells are all there is.
-    Pools are tested one after the other, each against what is left, so the parts are independent
-    and the sum is at most chi-squared in distribution.
+    Cells that expect at least 5 rows of either sample are tested by themselves. The others are
+    pooled: the novel ones (values the baseline hardly has) and the rare ones. Pools, and cells
+    that expect fewer than 10 rows, are tested exactly (hypergeometric distribution, two-sided
+    mid-p; a pool that expects fewer than 5 rows by its upper tail), one after the other and
+    each against what is left, so that the tests are independent. The chi-squared quantile of each
+    p-value, with one degree of freedom, is added to Pearson's statistic of the other cells. The
+    last two cells are tested exactly, too.
 
     Parameters
     ----------
@@ -160,11 +73,19 @@ def independence(
         Counts, cells in any order.
     novel : ndarray of bool, shape (B,)
         Which cells are pooled as novel.
+    dispersion : float, default 1.0
+        How many times the variance of independent rows: the statistic is divided by it, and cells
+        must expect so many times the rows.
 
     Returns
     -------
     Significance
         With p-value 1 if only one cell is occupied.
+
+    References
+    ----------
+    .. [1] Lancaster, H. O. (1949), The derivation and partition of chi-squared in certain
+       discrete distributions, Biometrika.
 
     Examples
     --------
@@ -174,14 +95,16 @@ def independence(
     >>> independence(np.array([5000, 5000, 0]), np.array([40, 40, 20]), novel).p_value < 1e-30
     True
     """
-    b, a, exact, freedom = _settle_pools(baseline, window, novel)
+    b, a, exact, freedom = _settle_sparse(baseline, window, novel, dispersion)
     if a.shape[0] == 2:
-        statistic, degrees = _two_cells(int(b[0]), int(b[1]), int(a[0]), int(a[1])), 1
+        both = int(a[0] + b[0])
+        statistic = _quantile(fisher_p_value(int(a[0]), both, int(a.sum()), int((a + b).sum())))
+        degrees = 1
     elif a.shape[0] > 2 and a.any() and b.any():
         statistic, degrees = chi_squared(b, a)
     else:
         statistic, degrees = 0.0, 0
-    statistic, degrees = statistic + exact, degrees + freedom
+    statistic, degrees = (statistic + exact) / dispersion, degrees + freedom
     return Significance(
         test="chi_squared",
         statistic=statistic,
@@ -189,36 +112,71 @@ def independence(
     )
 
 
-def _settle_pools(
-    baseline: NDArray[np.int64], window: NDArray[np.int64], novel: NDArray[np.bool_]
+def _settle_sparse(
+    baseline: NDArray[np.int64],
+    window: NDArray[np.int64],
+    novel: NDArray[np.bool_],
+    dispersion: float,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], float, int]:
-    """Return the cells that remain, and statistic and freedom of the pools tested exactly."""
+    """Return the cells that remain, and statistic and freedom of those tested exactly."""
     n, m = int(window.sum()), int(baseline.sum())
     total = n + m
     pooled = baseline + window
-    need = _ADEQUATE * total / min(n, m)
-    adequate = (pooled >= need) & ~novel
-    cells_b, cells_a = [baseline[adequate]], [window[adequate]]
+    unit = dispersion * total / min(n, m)
+    adequate = (pooled >= _ADEQUATE * unit) & ~novel
+    cells = list(zip(baseline[adequate].tolist(), window[adequate].tolist(), strict=True))
     exact, freedom = 0.0, 0
     for pool in (novel, ~adequate & ~novel):
         there, here = int(baseline[pool].sum()), int(window[pool].sum())
         both = there + here
-        if both >= need:
-            cells_b.append(np.array([there]))
-            cells_a.append(np.array([here]))
+        if both >= _ADEQUATE * unit:
+            cells.append((there, here))
         elif both:
             exact += _quantile(hypergeometric_sf(here, both, n, total))
             freedom += 1
             n, total = n - here, total - both
-    return np.concatenate(cells_b), np.concatenate(cells_a), exact, freedom
+    cells.sort(key=sum)
+    while len(cells) > 2 and sum(cells[0]) < _PLENTY * unit:
+        there, here = cells.pop(0)
+        both = there + here
+        exact += _quantile(_mid_p(here, both, n, total))
+        freedom += 1
+        n, total = n - here, total - both
+    kept = np.array(cells, dtype=np.int64).reshape(-1, 2)
+    return kept[:, 0], kept[:, 1], exact, freedom
 
 
-def _two_cells(b0: int, b1: int, a0: int, a1: int) -> float:
-    """Return the chi-squared quantile of the two-sided exact p-value of a 2 x 2 table."""
-    drawn, total = a0 + a1, a0 + a1 + b0 + b1
-    upper = hypergeometric_sf(a0, a0 + b0, drawn, total)
-    lower = hypergeometric_sf(a1, a1 + b1, drawn, total)
-    return _quantile(2.0 * min(upper, lower))
+def _mid_p(k: int, marked: int, drawn: int, total: int) -> float:
+    """Return the two-sided mid-p-value: of its own chance, the observed outcome counts half."""
+    half = hypergeometric_pmf(k, marked, drawn, total) / 2.0
+    upper = hypergeometric_sf(k, marked, drawn, total) - half
+    lower = hypergeometric_sf(drawn - k, total - marked, drawn, total) - half
+    return min(1.0, 2.0 * min(upper, lower))
+
+
+def share_p_value(
+    here: int, rows: int, there: int, baseline_rows: int, *, dispersion: float = 1.0
+) -> float:
+    """Return how often two shares differ so much by chance: two-sided, exact.
+
+    Parameters
+    ----------
+    here, rows : int
+        Such rows of the window, of all its rows.
+    there, baseline_rows : int
+        The same of the baseline.
+    dispersion : float, default 1.0
+        How many times the variance of independent rows.
+
+    Examples
+    --------
+    >>> round(share_p_value(8, 100, 300, 10_000), 4)
+    0.0112
+    """
+    p_value = fisher_p_value(here, here + there, rows, rows + baseline_rows)
+    if dispersion == 1.0:
+        return p_value
+    return chi_squared_sf(_quantile(p_value) / dispersion, 1)
 
 
 def _quantile(p_value: float) -> float:
@@ -228,24 +186,46 @@ def _quantile(p_value: float) -> float:
     return normal_isf(max(p_value, _SMALLEST_P) / 2.0) ** 2
 
 
-def combine(ordered: Significance | None, cells: Significance) -> Significance:
-    """Decide between the tests of one column: the one with the stronger evidence speaks.
+def combine(tests: Sequence[tuple[float, Significance]]) -> Significance:
+    r"""Make one p-value of the tests of one column; the one with the strongest evidence speaks.
 
-    Bonferroni's inequality with unequal shares: the p-value of the Anderson-Darling test is
-    divided by 0.9, that of the chi-squared test by 0.1, and the smaller is valid.
+    Cauchy's combination: for shares :math:`w_i` that add up to 1,
+
+    .. math:: p = \tfrac12 - \tfrac1\pi \arctan \sum_i w_i \cot(\pi p_i)
+
+    Its tail is that of one test however the tests depend on each other; where tests agree, it
+    is smaller than Bonferroni's :math:`\min p_i / w_i`.
+
+    Parameters
+    ----------
+    tests : sequence of (float, Significance)
+        Each with its share of the error probability; one at least.
+
+    References
+    ----------
+    .. [1] Liu, Y. and Xie, J. (2020), Cauchy combination test, JASA.
 
     Examples
     --------
-    >>> ordered = Significance(test="anderson_darling", statistic=6.0, p_value=0.0009)
+    >>> order = Significance(test="anderson_darling", statistic=6.0, p_value=0.0009)
     >>> cells = Significance(test="chi_squared", statistic=9.0, p_value=0.5)
-    >>> combine(ordered, cells).p_value
-    0.001
+    >>> found = combine([(0.9, order), (0.1, cells)])
+    >>> found.test, round(found.p_value, 6)
+    ('anderson_darling', 0.001)
     """
-    if ordered is None:
-        return cells
-    candidates = (
-        (ordered.p_value / _ORDERED_SHARE, ordered),
-        (cells.p_value / (1.0 - _ORDERED_SHARE), cells),
+    if len(tests) == 1:
+        return tests[0][1]
+    _, chosen = min(tests, key=lambda test: (test[1].p_value / test[0]))
+    if all(found.p_value >= _LARGEST_P for _, found in tests):
+        p_value = max(found.p_value for _, found in tests)
+    else:
+        p_value = _cauchy([(share, found.p_value) for share, found in tests])
+    return Significance(test=chosen.test, statistic=chosen.statistic, p_value=p_value)
+
+
+def _cauchy(tests: Sequence[tuple[float, float]]) -> float:
+    total = sum(
+        share / math.tan(math.pi * min(max(p_value, _SMALLEST_P), _LARGEST_P))
+        for share, p_value in tests
     )
-    p_value, chosen = min(candidates, key=lambda candidate: candidate[0])
-    return Significance(test=chosen.test, statistic=chosen.statistic, p_value=min(1.0, p_value))
+    return math.atan2(1.0, total) / math.pi

@@ -33,6 +33,17 @@ def normal_sf(z: float) -> float:
     return 0.5 * math.erfc(z / math.sqrt(2.0))
 
 
+def normal_pdf(z: float) -> float:
+    """Return the density of the standard normal distribution.
+
+    Examples
+    --------
+    >>> round(normal_pdf(0.0), 6)
+    0.398942
+    """
+    return math.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
+
+
 def normal_isf(p: float) -> float:
     """Return z with P(Z > z) = p: the upper quantile of the standard normal distribution.
 
@@ -110,6 +121,108 @@ def _upper_fraction(a: float, y: float) -> float:
         change = d * c
         result *= change
     return result
+
+
+def noncentral_chi_squared_sf(x: float, degrees: float, noncentrality: float) -> float:
+    r"""Return P(X > x) of the noncentral chi-squared distribution.
+
+    .. math:: \sum_{j \ge 0} e^{-\lambda/2} \frac{(\lambda/2)^j}{j!}
+              P(\chi^2_{\nu + 2j} > x)
+
+    Summed around the heaviest Poisson weight; the tails of successive degrees follow from
+    each other. Accurate to 1e-10, absolutely.
+
+    Parameters
+    ----------
+    x : float
+        Zero or less gives 1.
+    degrees : float
+        Degrees of freedom nu, above 0.
+    noncentrality : float
+        lambda, 0 or more.
+
+    References
+    ----------
+    .. [1] Benton, D. and Krishnamoorthy, K. (2003), Computing discrete mixtures of continuous
+       distributions, Computational Statistics and Data Analysis.
+
+    Examples
+    --------
+    >>> round(noncentral_chi_squared_sf(10.0, 3, 2.0), 8)
+    0.10143504
+    """
+    return noncentral_tail(x, degrees, noncentrality)[0]
+
+
+def noncentral_tail(x: float, degrees: float, noncentrality: float) -> tuple[float, float]:
+    """Return P(X > x) of the noncentral chi-squared distribution and its slope in lambda."""
+    if x <= 0.0:
+        return 1.0, 0.0
+    half, mean = x / 2.0, noncentrality / 2.0
+    reach = 9.0 * math.sqrt(mean) + 30.0
+    first, last = max(0, int(mean - reach)), int(mean + reach)
+    j = np.arange(first, last + 1, dtype=np.float64)
+    middle = int(mean)
+    # Poisson weights from their ratios, upwards and downwards from the mode.
+    ratios = np.log(mean / np.maximum(j, 1.0)) if mean > 0.0 else np.where(j > 0.0, -np.inf, 0.0)
+    ratios[0] = 0.0
+    logs = np.cumsum(ratios)
+    weights = np.exp(logs - logs[middle - first])
+    weights /= weights.sum()
+    # P(chi2 of a degree two higher > x) is larger by (x/2)^a e^(-x/2) / Gamma(a + 1), a = nu / 2.
+    a = degrees / 2.0 + first
+    front = a * math.log(half) - half - math.lgamma(a + 1.0)
+    logs = front + np.cumsum(np.log(half / (degrees / 2.0 + j))) - math.log(half / a)
+    gains = np.exp(np.minimum(logs, 0.0))
+    below = chi_squared_sf(x, degrees + 2.0 * first)
+    tails = below + np.cumsum(gains) - gains
+    # d/dlambda sf = (sf of two degrees more - sf) / 2.
+    return min(1.0, float(weights @ tails)), 0.5 * float(weights @ gains)
+
+
+def noncentrality_for(x: float, degrees: float, probability: float) -> float:
+    """Return the lambda at which a noncentral chi-squared variable exceeds x so often.
+
+    Parameters
+    ----------
+    x : float
+        0 or more.
+    degrees : float
+        Degrees of freedom, above 0.
+    probability : float
+        Between 0 and 1, both excluded.
+
+    Returns
+    -------
+    float
+        0 if x is exceeded more often even without noncentrality.
+
+    Examples
+    --------
+    >>> found = noncentrality_for(10.0, 3, 0.9)
+    >>> round(noncentral_chi_squared_sf(10.0, 3, found), 8)
+    0.9
+    """
+    if noncentral_tail(x, degrees, 0.0)[0] >= probability:
+        return 0.0
+    low, high = 0.0, math.inf
+    # Sankaran's view: the square root of X is about normal with variance one.
+    root = math.sqrt(x) - normal_isf(probability)
+    value = max(1e-3, root * root - degrees + 1.0) if root > 0.0 else 1e-3
+    for _ in range(100):
+        tail, slope = noncentral_tail(x, degrees, value)
+        apart = tail - probability
+        if abs(apart) < 1e-9:
+            break
+        low, high = (value, high) if apart < 0.0 else (low, value)
+        step = value - apart / slope if slope > 0.0 else math.inf
+        inside = low < step < high
+        bisected = 2.0 * value + 1.0 if high == math.inf else (low + high) / 2.0
+        closer = step if inside else bisected
+        if abs(closer - value) <= 1e-12 * closer:
+            break
+        value = closer
+    return value
 
 
 def weighted_chi_squared_sf(x: float, weights: tuple[float, ...]) -> float:
@@ -287,13 +400,72 @@ def hypergeometric_sf(k: int, marked: int, drawn: int, total: int) -> float:
         # At or below the mean: the other tail is the shorter sum.
         below = hypergeometric_sf(drawn - k + 1, total - marked, drawn, total)
         return max(0.0, 1.0 - below)
+    log_first = _hypergeometric_log_pmf(k, marked, drawn, total)
+    return min(1.0, math.exp(log_first) * _falling_terms(k, marked, drawn, total))
+
+
+def hypergeometric_pmf(k: int, marked: int, drawn: int, total: int) -> float:
+    """Return P(X = k): ``drawn`` of ``total`` balls hold exactly k of the ``marked`` ones.
+
+    Examples
+    --------
+    >>> round(hypergeometric_pmf(1, 2, 2, 4), 12) == round(4 / 6, 12)
+    True
+    """
+    if not max(0, marked + drawn - total) <= k <= min(marked, drawn):
+        return 0.0
+    return math.exp(_hypergeometric_log_pmf(k, marked, drawn, total))
+
+
+def _hypergeometric_log_pmf(k: int, marked: int, drawn: int, total: int) -> float:
     share = drawn / total
-    log_first = (
+    return (
         binomial_log_pmf(k, marked, share)
         + binomial_log_pmf(drawn - k, total - marked, share)
         - binomial_log_pmf(drawn, total, share)
     )
-    return min(1.0, math.exp(log_first) * _falling_terms(k, marked, drawn, total))
+
+
+def fisher_p_value(k: int, marked: int, drawn: int, total: int) -> float:
+    """Return the two-sided p-value of Fisher's exact test, by the least likely outcomes.
+
+    The chance of all outcomes that are not more likely than k.
+
+    Parameters
+    ----------
+    k, marked, drawn, total : int
+        As in :func:`hypergeometric_sf`.
+
+    References
+    ----------
+    .. [1] Irwin, J. O. (1935), Tests of significance for differences between percentages based on
+       small numbers, Metron.
+
+    Examples
+    --------
+    >>> round(fisher_p_value(3, 4, 4, 8), 6) == round(34 / 70, 6)
+    True
+    """
+    least, most = max(0, marked + drawn - total), min(marked, drawn)
+    if least == most:
+        return 1.0
+    # Outcomes mirrored: the observed one lies in the upper tail.
+    if k * total < marked * drawn:
+        return fisher_p_value(drawn - k, total - marked, drawn, total)
+    upper = hypergeometric_sf(k, marked, drawn, total)
+    limit = _hypergeometric_log_pmf(k, marked, drawn, total) + 1e-7
+    # Below the mode the chances fall: the largest outcome there that is no more likely.
+    low, high = least - 1, (marked + 1) * (drawn + 1) // (total + 2)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _hypergeometric_log_pmf(middle, marked, drawn, total) <= limit:
+            low = middle
+        else:
+            high = middle
+    if low < least:
+        return min(1.0, upper)
+    lower = hypergeometric_sf(drawn - low, total - marked, drawn, total)
+    return min(1.0, upper + lower)
 
 
 def _falling_terms(k: int, marked: int, drawn: int, total: int) -> float:
@@ -309,34 +481,3 @@ def _falling_terms(k: int, marked: int, drawn: int, total: int) -> float:
         start += _CHUNK
     return result
 
-
-def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return Holm's adjusted p-values: reject those at most alpha to keep the family's error there.
-
-    The i-th smallest of k is multiplied by k - i + 1, then made monotone and capped at 1.
-
-    Parameters
-    ----------
-    p_values : ndarray of float64, shape (k,)
-
-    Returns
-    -------
-    ndarray of float64, shape (k,)
-        In the order of the input.
-
-    References
-    ----------
-    .. [1] Holm, S. (1979), A simple sequentially rejective multiple test procedure, Scandinavian
-       Journal of Statistics.
-
-    Examples
-    --------
-    >>> [float(p) for p in holm(np.array([0.01, 0.04, 0.03]))]
-    [0.03, 0.06, 0.06]
-    """
-    count = p_values.shape[0]
-    order = np.argsort(p_values, kind="stable")
-    raised = p_values[order] * (count - np.arange(count))
-    adjusted = np.empty(count)
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(raised)) if count else raised
-    return adjusted

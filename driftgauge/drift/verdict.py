@@ -6,6 +6,8 @@ the report draws.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
@@ -19,9 +21,11 @@ from driftgauge.profile.spec import Kind, Role
 Outcome = Literal["ok", "drift", "seasonal", "insufficient_data"]
 # How windows are judged: driftgauge's way, or SageMaker Model Monitor's.
 Mode = Literal["sound", "strict"]
-Test = Literal["anderson_darling", "ks", "chi_squared", "linf_simple", "linf_robust"]
+Test = Literal["anderson_darling", "mood", "ks", "chi_squared", "linf_simple", "linf_robust"]
 # Model Monitor's check type of a drifted column.
 BASELINE_DRIFT: Final = "baseline_drift_check"
+# Among the cells that moved: the rows without a value, as a share of all rows.
+MISSING_LABEL: Final = "missing"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,15 +82,19 @@ class FeatureVerdict:
     rows : int
         Values present in the window (missing ones not counted).
     moved : tuple of CellShift
-        Coarse bins or categories by how far their share moved, furthest first, at most five.
+        Coarse bins or categories by how far their share moved, furthest first, at most five. Led by
+        ``missing`` where a drift is that fewer values are missing.
     distance_interval : tuple of float, or None
         95 % confidence interval of the distance of the populations, in nats.
+    missing_effect : float or None
+        Population stability index of missing and present, less what sampling alone gives; None if
+        no value is missing on either side.
     missing_p_value, novel_p_value : float or None
         How often missing values, and values the baseline does not have, are so unlike the
         baseline's by chance: two-sided, before correction.
     detectable_shift : float or None
         The smallest shift of the mean, in the baseline's standard deviations, that a window of so
-        many rows shows nine times in ten; for a category, of its logit's equivalent.
+        many rows shows nine times in ten; see ``detectable.detectable_shift`` for categories.
     dispersion : float
         How many times larger the variance between windows is than independent rows would give;
         the test's statistic is divided by it. 1 for independent rows.
@@ -112,6 +120,7 @@ class FeatureVerdict:
     adjusted_p_value: float | None = None
     moved: tuple[CellShift, ...] = ()
     distance_interval: tuple[float, float] | None = None
+    missing_effect: float | None = None
     missing_p_value: float | None = None
     novel_p_value: float | None = None
     detectable_shift: float | None = None
@@ -123,11 +132,37 @@ class FeatureVerdict:
     def size(self) -> float | None:
         """How far the column is from its baseline, to order columns by: larger is further.
 
-        The effect; in strict mode the distance, or one less the p-value.
+        The effect, or that of fewer missing values, if larger; in strict mode the distance, or one
+        less the p-value.
         """
+        if self.moved and self.moved[0].label == MISSING_LABEL and self.missing_effect is not None:
+            return max(self.missing_effect, self.effect or 0.0)
         if self.effect is not None or self.distance is None:
             return self.effect
         return 1.0 - self.distance if self.test == "chi_squared" else self.distance
+
+
+def weighted_sizes(features: Iterable[FeatureVerdict]) -> dict[str, float]:
+    """Return how far each column moved, times its importance for the model.
+
+    Importances are shares of all columns; they are divided by their mean, so that a column of
+    average or unknown importance counts by its size alone.
+
+    Returns
+    -------
+    dict of str to float
+        By column name; minus infinity without a size.
+    """
+    known = list(features)
+    shares = [f.importance for f in known if f.importance is not None]
+    mean = sum(shares) / len(shares) if shares else 0.0
+    sizes = {}
+    for feature in known:
+        weight = 1.0 if feature.importance is None or mean <= 0.0 else feature.importance / mean
+        # Columns that did not move stay behind those that did, however unimportant these are.
+        size = feature.size
+        sizes[feature.name] = -math.inf if size is None else size * (weight if size > 0.0 else 1.0)
+    return sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,6 +308,8 @@ class PredictionShift:
         Of a categorical prediction its classes; of a score its tenths by the baseline.
     total_variation : float
         Half the sum of the differences of shares: the share of predictions that changed class.
+    expected_variation : float
+        About what it would be by chance: two samples of one distribution always differ.
     mean_baseline, mean_window : float or None
         Means of a numeric prediction, in its own unit.
     mean_interval : tuple of float, or None
@@ -282,6 +319,7 @@ class PredictionShift:
     name: str
     classes: tuple[ClassShare, ...]
     total_variation: float
+    expected_variation: float = 0.0
     mean_baseline: float | None = None
     mean_window: float | None = None
     mean_interval: tuple[float, float] | None = None
@@ -324,7 +362,7 @@ class WindowVerdict:
 
     @property
     def drifted_inputs(self) -> tuple[FeatureVerdict, ...]:
-        """Drifted input columns, furthest first."""
+        """Drifted input columns: by size and importance, see ``weighted_sizes``."""
         return self._drifted("input")
 
     @property
@@ -333,8 +371,9 @@ class WindowVerdict:
         return self._drifted("output")
 
     def _drifted(self, role: Role) -> tuple[FeatureVerdict, ...]:
+        weighted = weighted_sizes(self.features)
         drifted = [f for f in self.features if f.role == role and f.verdict == "drift"]
-        return tuple(sorted(drifted, key=lambda f: -(f.size or 0.0)))
+        return tuple(sorted(drifted, key=lambda f: -weighted[f.name]))
 
     @property
     def quality_violations(self) -> tuple[Violation, ...]:

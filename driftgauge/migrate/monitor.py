@@ -30,6 +30,10 @@ from driftgauge.windows import DEFAULT_ANCHOR, format_duration, format_time
 _LONGEST_NAME: Final = 48
 _MOST_VARIANTS: Final = 10
 _WIDTH: Final = 100
+# ExcludeFeaturesAttribute: entries between commas, a list in brackets, an entry that is counted.
+_PARTS: Final = re.compile(r"(?:[^,\[\]]|\[[^\]]*\])+")
+_LIST: Final = re.compile(r"(?:.*\.)?\[([^\[\]]+)\]")
+_COUNTED: Final = re.compile(r"[0-9]{1,4}(?:\s*-\s*[0-9]{1,4})?")
 _TOPICS: Final[tuple[tuple[Topic, str], ...]] = (
     ("to do", "To do before the first deployment:"),
     ("differs", "What is otherwise than it was:"),
@@ -237,7 +241,8 @@ def _watch_batches(draft: _Draft, chosen: Mapping[str, Any]) -> None:
     draft.note(
         to_do(
             "list in capture.data the S3 prefixes that the batch transforms write to: the "
-            "captures are manifests that point there"
+            "captures are manifests that point there. If the transforms do not join their input "
+            "(JoinSource), list those of the input as well and set capture.manifests to both"
         )
     )
 
@@ -276,13 +281,29 @@ def _select(draft: _Draft, chosen: Mapping[str, Any]) -> None:
         attributes["threshold"] = threshold
     excluded = text(chosen, "ExcludeFeaturesAttribute", place)
     if excluded is not None:
-        attributes["exclude"] = [part.strip() for part in excluded.split(",") if part.strip()]
+        attributes["exclude"] = _excluded(excluded)
+        if any(_COUNTED.fullmatch(entry) for entry in attributes["exclude"]):
+            draft.note(
+                to_do(
+                    "check capture.select.exclude: it counts the baseline's columns from 0, in the "
+                    "order of capture.order; AWS documents indices and not what they count"
+                )
+            )
     if attributes:
         draft.document["capture"]["select"] = attributes
     if hooks:
         draft.document["capture"]["hooks"] = hooks
     if _columns_are_input_first(member(application, "Environment", place)):
         draft.document["capture"]["order"] = "input-first"
+
+
+def _excluded(attribute: str) -> list[str]:
+    """Part the attribute at its commas, and lists in brackets into their elements."""
+    found: list[str] = []
+    for part in _PARTS.findall(attribute):
+        several = _LIST.fullmatch(part.strip())
+        found += several[1].split(",") if several else [part]
+    return [entry for one in found if (entry := one.strip(" \t\n'\""))]
 
 
 def _columns_are_input_first(variables: Mapping[str, Any]) -> bool:

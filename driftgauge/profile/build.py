@@ -132,7 +132,9 @@ def _profile(
     first_time: int | None,
     last_time: int | None,
 ) -> Profile:
-    count = _Count(layout_of(spec), columns, rows)
+    layout = layout_of(spec)
+    count = _Count(layout, columns, rows)
+    counter = layout.joint_counter
     return Profile(
         spec=spec,
         rows=rows,
@@ -145,6 +147,7 @@ def _profile(
         extremes=count.extremes,
         sums=tuple(count.sums),
         unseen=tuple(count.unseen),
+        joint=np.empty(0, dtype=np.int64) if counter is None else counter.count(columns, rows),
     )
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from driftgauge.columns import Column, TypeCounts
 from driftgauge.errors import BaselineError
 from driftgauge.profile.exact import UNIT_BITS, exact_sum, ratio_to_float
+from driftgauge.profile.resolution import choose_resolution
 from driftgauge.profile.spec import FeatureSpec, InferredType, Kind, Role
 from driftgauge.profile.words import count_words
 
@@ -206,6 +207,7 @@ def numeric_feature(
         edges=discrete if kind == "discrete" else quantile_edges(values, counts, cells),
         center=center,
         scale=scale,
+        resolution=choose_resolution(values, counts, scale=scale),
     )
 
 

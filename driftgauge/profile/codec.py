@@ -1,14 +1,15 @@
 """Profiles as bytes, and merging many of them.
 
-Layout of format version 1: ``b"DGPR"``, the version as one byte, then a zlib stream of
+Layout of format version 2: ``b"DGPR"``, the version as one byte, then a zlib stream of
 
 - 8 bytes: digest of the specification the profile was counted against;
 - integers (see below): rows, records, first and last time as offsets from
   1970-01-01T00:00:00Z (absent: -2**63), then the tallies;
-- integers: the counts of all cells;
+- integers: the counts of all cells, in the order of ``ProfileLayout.stored``;
 - minimum and maximum of each numeric column, little-endian float64;
 - the sums of each numeric column, two each: an exponent (int16), a length in bytes (uint16), and
   then all mantissas, signed, little-endian; value = mantissa * 2**exponent units;
+- integers: the sums over whole rows, with their signs as last bits;
 - MessagePack: rejected, extra columns, unseen words of each categorical column.
 
 Integers are one byte for the width (1, 2, 4 or 8), then the low bytes of all, the second bytes of
@@ -25,13 +26,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftgauge.errors import ProfileError
+from driftgauge.profile.joint import LARGEST_TERM
 from driftgauge.profile.layout import ProfileLayout, layout_of
 from driftgauge.profile.profile import TALLIES, Profile, ProfileSum, no_extremes
 from driftgauge.profile.spec import ProfileSpec
 from driftgauge.profile.words import LONGEST_WORD, SAMPLE_SIZE
 
 _MAGIC = b"DGPR"
-_VERSION = 1
+_VERSION = 2
 _DIGEST_BYTES = 8
 _NO_TIME = -(2**63)
 _SCOPE = 4
@@ -40,6 +42,9 @@ _MOST_REASONS = 200
 _LONGEST_SUM = 512
 _LONGEST_WORDS = 4 * LONGEST_WORD + 16
 _COMPRESSION = 6
+# Small blocks follow changes in the counts; repeated strings are rare among them.
+_MEMORY = 5
+_STRATEGY = zlib.Z_FILTERED
 # Far above any real window, and low enough for sums of many profiles to fit 64 bits.
 _MOST_ROWS = 2**48
 
@@ -57,8 +62,7 @@ _WORDS_DECODER = msgspec.msgpack.Decoder(_Words)
 def encode_profile(profile: Profile) -> bytes:
     """Write a profile. Equal profiles give equal bytes.
 
-    A profile of 100 numeric columns of 256 cells takes 17 kB at 1,000 rows and 36 kB at 1,000,000
-    rows; of 80 such columns and 20 with 20 categories, 14 kB and 30 kB.
+    A profile of 100 normally distributed columns takes 16 kB at 1,000 rows and 48 kB at 1,000,000.
     """
     layout = layout_of(profile.spec)
     scope = [
@@ -83,13 +87,15 @@ def encode_profile(profile: Profile) -> bytes:
             layout.digest,
             np.array(scope, dtype="<i8").tobytes(),
             _pack(profile.tallies.ravel()),
-            _pack(profile.counts),
+            _pack(profile.counts[layout.stored]),
             profile.extremes[numeric].astype("<f8").tobytes(),
             _pack_sums([s for i in numeric for s in profile.sums[2 * i : 2 * i + 2]]),
+            _pack((profile.joint << 1) ^ (profile.joint >> 63)),
             _WORDS_ENCODER.encode(words),
         ]
     )
-    return _MAGIC + bytes([_VERSION]) + zlib.compress(payload, _COMPRESSION)
+    deflater = zlib.compressobj(_COMPRESSION, zlib.DEFLATED, zlib.MAX_WBITS, _MEMORY, _STRATEGY)
+    return _MAGIC + bytes([_VERSION]) + deflater.compress(payload) + deflater.flush()
 
 
 def decode_profile(data: bytes, spec: ProfileSpec) -> Profile:
@@ -147,6 +153,7 @@ def _add_encoded(data: bytes, layout: ProfileLayout, total: ProfileSum, sums: li
     if np.isnan(extremes).any():
         raise ValueError("an extreme that is not a number")
     parts = list(_unpack_sums(reader, 2 * numeric))
+    joint = _unpack(reader, layout.joint, 2 * LARGEST_TERM * rows)
     words = _read_words(reader.rest(), layout, rows)
 
     total.add_scope(
@@ -156,7 +163,8 @@ def _add_encoded(data: bytes, layout: ProfileLayout, total: ProfileSum, sums: li
         last_time=None if last_time == _NO_TIME else last_time,
     )
     total.tallies += tallies.reshape(total.tallies.shape)
-    total.counts += counts
+    total.counts[layout.stored] += counts
+    total.joint += (joint >> 1) ^ -(joint & 1)
     everywhere = no_extremes(len(layout.spec.features))
     everywhere[layout.numeric, :] = extremes
     total.add_extremes(everywhere)
@@ -180,7 +188,7 @@ def _payload(data: bytes, layout: ProfileLayout) -> bytes:
     numeric, worded = len(layout.numeric), len(layout.worded)
     longest = (
         1024
-        + 8 * (layout.cells + TALLIES * len(layout.spec.features))
+        + 8 * (layout.cells + layout.joint + TALLIES * len(layout.spec.features))
         + numeric * (16 + 2 * (4 + _LONGEST_SUM))
         + (_MOST_REASONS + SAMPLE_SIZE * (1 + worded)) * _LONGEST_WORDS
     )

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from driftgauge.profile.joint import JointCounter
 from driftgauge.profile.lookup import (
     CellEdges,
     CellLookup,
@@ -15,6 +16,7 @@ from driftgauge.profile.lookup import (
     SortedLookup,
     grid_rounds,
 )
+from driftgauge.profile.resolution import cut_points, expected_order
 from driftgauge.profile.spec import FeatureSpec, ProfileSpec
 
 # Columns counted in one go: wide enough to spread the cost of a numpy call over many values,
@@ -22,8 +24,8 @@ from driftgauge.profile.spec import FeatureSpec, ProfileSpec
 _COLUMNS_AT_ONCE = 8
 
 
-def cell_edges(feature: FeatureSpec) -> NDArray[np.float64]:
-    """Return the lower bounds of the cells 1, 2, ... of a numeric or discrete column.
+def decision_edges(feature: FeatureSpec) -> NDArray[np.float64]:
+    """Return the lower bounds of the cells 1, 2, ... that decisions are made on.
 
     A discrete value v is the cell ``[v, next float)``, so both kinds are counted alike.
     """
@@ -37,6 +39,36 @@ def cell_edges(feature: FeatureSpec) -> NDArray[np.float64]:
     return pairs
 
 
+def fine_edges(feature: FeatureSpec) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Return how a numeric or discrete column is counted.
+
+    Returns
+    -------
+    edges : ndarray of float64, shape (n,)
+        Lower bounds of the cells 1, 2, ..., not decreasing.
+    firsts : ndarray of intp, shape (feature.cells,)
+        The first of the cells that each cell of a decision was cut into.
+    """
+    edges = decision_edges(feature)
+    cuts = np.empty(0)
+    if feature.resolution is not None:
+        cuts = cut_points(feature.resolution, edges)
+    firsts = np.arange(1, edges.shape[0] + 1) + np.searchsorted(cuts, edges)
+    return np.sort(np.concatenate([edges, cuts])), np.append(0, firsts)
+
+
+def _storage_key(
+    feature: FeatureSpec, edges: NDArray[np.float64], firsts: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    pieces = np.diff(firsts, append=edges.shape[0] + 1)
+    key = np.full(edges.shape[0] + 1, -1.0)
+    if feature.resolution is not None:
+        lower = np.append(edges[:1], edges)
+        cut = np.repeat(pieces > 1, pieces)
+        key[cut] = expected_order(feature.resolution, lower[cut])
+    return key
+
+
 class ProfileLayout:
     """The parts of a specification that counting, merging and reading need again and again.
 
@@ -44,26 +76,49 @@ class ProfileLayout:
     ----------
     starts : tuple of int
         First cell of each column in the flat counts; one more entry for the end.
+    edges : tuple of ndarray of float64
+        Lower bounds of the cells 1, 2, ... of each column; none for a column of words.
+    firsts : tuple of ndarray of intp
+        The first of the cells that each cell of a decision was cut into, for each column.
     numeric, worded : tuple of int
         Positions of the columns that are counted by number and by word.
+    joint : int
+        Number of sums over whole rows.
     digest : bytes
         Eight bytes that identify the specification.
+    stored : ndarray of intp, shape (cells,)
+        The order in which counts are stored: those that are likely to be similar together.
     """
 
     def __init__(self, spec: ProfileSpec) -> None:
         self.spec = spec
+        kinds = [feature.kind in ("numeric", "discrete") for feature in spec.features]
+        cut = [
+            fine_edges(feature) if numeric else (np.empty(0), np.arange(feature.cells))
+            for feature, numeric in zip(spec.features, kinds, strict=True)
+        ]
+        self.edges = tuple(edges for edges, _ in cut)
+        self.firsts = tuple(firsts for _, firsts in cut)
         starts = [0]
-        for feature in spec.features:
-            starts.append(starts[-1] + feature.cells)
+        for feature, numeric, edges in zip(spec.features, kinds, self.edges, strict=True):
+            starts.append(starts[-1] + (edges.shape[0] + 1 if numeric else feature.cells))
         self.starts = tuple(starts)
         self.cells = starts[-1]
         self.index = {feature.name: i for i, feature in enumerate(spec.features)}
-        kinds = [feature.kind in ("numeric", "discrete") for feature in spec.features]
         self.numeric = tuple(i for i, numeric in enumerate(kinds) if numeric)
         self.worded = tuple(i for i, numeric in enumerate(kinds) if not numeric)
+        self.joint = 0 if spec.joint is None else spec.joint.size
         self.digest = blake2b(msgspec.msgpack.encode(spec), digest_size=8).digest()
+        keys = [
+            _storage_key(feature, edges, firsts) if numeric else np.full(feature.cells, -2.0)
+            for feature, numeric, edges, firsts in zip(
+                spec.features, kinds, self.edges, self.firsts, strict=True
+            )
+        ]
+        self.stored = np.argsort(np.concatenate([*keys, np.empty(0)]), kind="stable")
         self._lookups: tuple[CellLookup, ...] | None = None
         self._categories: dict[int, dict[str, int]] = {}
+        self._joint_counter: JointCounter | None = None
 
     @property
     def lookups(self) -> tuple[CellLookup, ...]:
@@ -71,6 +126,13 @@ class ProfileLayout:
         if self._lookups is None:
             self._lookups = self._group()
         return self._lookups
+
+    @property
+    def joint_counter(self) -> JointCounter | None:
+        """What counts whole rows, if they are counted."""
+        if self._joint_counter is None and self.spec.joint is not None:
+            self._joint_counter = JointCounter(self.spec.joint)
+        return self._joint_counter
 
     def categories(self, feature: int) -> dict[str, int]:
         """Return the cell of each category of a column, as a position in the flat counts."""
@@ -89,7 +151,7 @@ class ProfileLayout:
             feature = self.spec.features[i]
             column = CellEdges(
                 feature=i,
-                edges=cell_edges(feature),
+                edges=self.edges[i],
                 center=feature.center,
                 start=self.starts[i],
             )

@@ -15,9 +15,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-_SLOTS = 2048
+_SLOTS = 8192
 # With more edges than this in one slot of the grid, sorting the values is faster.
 _MOST_ROUNDS = 4
+# So many edges at either end may lie beyond the grid, where few values of a column are.
+_FAR_EDGES = 42
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,7 +89,8 @@ class GridLookup:
     Attributes
     ----------
     rounds : int
-        Largest number of edges in one slot of the grid: how often values are compared.
+        Largest number of edges in one slot of the grid: how often values are compared. The first
+        and the last slot may hold more; values there are looked up one by one.
     """
 
     def __init__(self, columns: Sequence[CellEdges]) -> None:
@@ -103,11 +106,14 @@ class GridLookup:
         where = []
         self.rounds = 0
         local = 0
-        for i, column in enumerate(columns):
+        crowded = []
+        for i, (column, scale) in enumerate(zip(columns, scales, strict=True)):
             cells = column.edges.shape[0] + 1
             slots = self._edge_slots(i, column)
-            if cells > 1:
-                self.rounds = max(self.rounds, int(np.bincount(slots).max()))
+            rounds = scale.rounds if scale else 0
+            self.rounds = max(self.rounds, rounds)
+            held = np.bincount(slots, minlength=_SLOTS)
+            crowded += [i * _SLOTS + end for end in (0, _SLOTS - 1) if held[end] > rounds]
             # An edge in a lower slot than a value's is not above that value; one in the same
             # slot may be, and `count` compares with those.
             first = np.searchsorted(slots, np.arange(_SLOTS), side="left") + local
@@ -115,7 +121,9 @@ class GridLookup:
             uppers.append(np.append(column.edges, np.inf))
             where.append(np.arange(column.start, column.start + cells))
             local += cells
-        self._upper = np.concatenate(uppers)
+        # One more cell for the values in crowded slots: no edge is above it.
+        self._first[crowded] = local
+        self._upper = np.concatenate([*uppers, [np.inf]])
         self._where = np.concatenate(where)
 
     def count(
@@ -125,14 +133,29 @@ class GridLookup:
         cell = self._first.take(self._slots(offsets), mode="clip")
         for _ in range(self.rounds):
             cell += values >= self._upper.take(cell, mode="clip")
-        counts[self._where] += np.bincount(cell.ravel(), minlength=self._where.shape[0])
+        cells = self._where.shape[0]
+        found = np.bincount(cell.ravel(), minlength=cells + 1)
+        counts[self._where] += found[:cells]
+        if found[cells]:
+            self._count_far(values, np.flatnonzero(cell == cells), counts)
+
+    def _count_far(
+        self, values: NDArray[np.float64], far: NDArray[np.intp], counts: NDArray[np.int64]
+    ) -> None:
+        """Count values in crowded slots, given by their positions in row order."""
+        bounds = np.searchsorted(far, np.arange(len(self.columns) + 1) * values.shape[1])
+        chosen = values.ravel()[far]
+        for i, column in enumerate(self.columns):
+            some = chosen[bounds[i] : bounds[i + 1]]
+            if some.size:
+                found = np.bincount(np.searchsorted(column.edges, some, side="right"))
+                counts[column.start : column.start + found.shape[0]] += found
 
     def _slots(self, offsets: NDArray[np.float64]) -> NDArray[np.intp]:
         with np.errstate(over="ignore"):
             position = offsets * self._slope
         position += self._shift
-        np.maximum(position, self._base, out=position)
-        np.minimum(position, self._base + (_SLOTS - 1), out=position)
+        np.clip(position, self._base, self._base + (_SLOTS - 1), out=position)
         slots: NDArray[np.intp] = position.astype(np.intp)
         return slots
 
@@ -166,12 +189,15 @@ def _best_scale(column: CellEdges) -> _Scale | None:
         return _Scale(slope=1.0, shift=0.0, rounds=0)
     with np.errstate(over="ignore", invalid="ignore"):
         offsets = column.edges - column.center
-    trims = range(min(_MOST_ROUNDS, (n + 1) // 2))
-    scales = [_scale(offsets, float(offsets[t]), float(offsets[n - 1 - t])) for t in trims]
+    trims = [*range(min(_MOST_ROUNDS, (n + 1) // 2))]
+    if n >= 4 * _FAR_EDGES:
+        trims.append(_FAR_EDGES)
+    scales = [_scale(offsets, trim) for trim in trims]
     return min((s for s in scales if s is not None), key=lambda s: s.rounds, default=None)
 
 
-def _scale(offsets: NDArray[np.float64], low: float, high: float) -> _Scale | None:
+def _scale(offsets: NDArray[np.float64], trim: int) -> _Scale | None:
+    low, high = float(offsets[trim]), float(offsets[-1 - trim])
     width = high - low
     slope = (_SLOTS - 1) / width if width > 0 else 1.0
     shift = -low * slope
@@ -179,4 +205,8 @@ def _scale(offsets: NDArray[np.float64], low: float, high: float) -> _Scale | No
         return None
     with np.errstate(over="ignore"):
         slots = np.clip(offsets * slope + shift, 0, _SLOTS - 1).astype(np.intp)
-    return _Scale(slope=slope, shift=shift, rounds=int(np.bincount(slots).max()))
+    held = np.bincount(slots, minlength=_SLOTS)
+    if trim == _FAR_EDGES:
+        # A slot with more than what was trimmed is not the end of a tail.
+        held[[0, -1]] = np.maximum(held[[0, -1]] - trim, 0)
+    return _Scale(slope=slope, shift=shift, rounds=int(held.max()))

@@ -47,7 +47,11 @@ class FeatureProfile:
     rows : int
         Rows of the profile.
     counts : ndarray of int64, shape (spec.cells,)
-        Values in each cell.
+        Values in each cell that decisions are made on.
+    fine_counts : ndarray of int64
+        Values in each of the cells that those are cut into, see ``Resolution``.
+    fine_edges : ndarray of float64
+        Lower bounds of the cells 1, 2, ... of ``fine_counts``, not decreasing.
     missing : int
         Rows without a value.
     absent : int
@@ -69,6 +73,8 @@ class FeatureProfile:
     spec: FeatureSpec
     rows: int
     counts: NDArray[np.int64]
+    fine_counts: NDArray[np.int64] = field(repr=False)
+    fine_edges: NDArray[np.float64] = field(repr=False)
     missing: int
     absent: int
     non_finite: int
@@ -152,6 +158,9 @@ class Profile:
         Sum of the values, and of the squares of (value - center), in units of 2**-1074.
     unseen : tuple of dict of str to int, one per column
         See ``FeatureProfile.unseen``.
+    joint : ndarray of int64, shape (spec.joint.size,)
+        Sums over whole rows, see ``driftgauge.profile.joint``; empty if the specification has
+        none.
     """
 
     spec: ProfileSpec
@@ -166,6 +175,7 @@ class Profile:
     extremes: NDArray[np.float64] = field(repr=False)
     sums: tuple[int, ...] = field(repr=False)
     unseen: tuple[dict[str, int], ...] = field(repr=False)
+    joint: NDArray[np.int64] = field(repr=False)
 
     @classmethod
     def empty(cls, spec: ProfileSpec) -> Profile:
@@ -179,6 +189,7 @@ class Profile:
             extremes=no_extremes(columns),
             sums=(0,) * (2 * columns),
             unseen=tuple({} for _ in range(columns)),
+            joint=np.zeros(layout_of(spec).joint, dtype=np.int64),
         )
 
     def __add__(self, other: Profile) -> Profile:
@@ -200,14 +211,18 @@ class Profile:
         return tuple(self._feature(i) for i in range(len(self.spec.features)))
 
     def _feature(self, i: int) -> FeatureProfile:
-        starts = layout_of(self.spec).starts
+        layout = layout_of(self.spec)
+        fine, firsts = self.counts[layout.starts[i] : layout.starts[i + 1]], layout.firsts[i]
+        uncut = firsts.shape[0] == fine.shape[0]
         tally = self.tallies[i].tolist()
         minimum, maximum = self.extremes[i].tolist()
         some = minimum <= maximum
         return FeatureProfile(
             spec=self.spec.features[i],
             rows=self.rows,
-            counts=self.counts[starts[i] : starts[i + 1]],
+            counts=fine if uncut else np.add.reduceat(fine, firsts),
+            fine_counts=fine,
+            fine_edges=layout.edges[i],
             missing=tally[MISSING],
             absent=tally[ABSENT],
             non_finite=tally[NON_FINITE],
@@ -244,6 +259,7 @@ class ProfileSum:
         self.tallies = empty.tallies
         self.extremes = empty.extremes
         self.sums = list(empty.sums)
+        self.joint = empty.joint
         self.rows = 0
         self.records = 0
         self.first_time: int | None = None
@@ -295,6 +311,7 @@ class ProfileSum:
         )
         self.counts += profile.counts
         self.tallies += profile.tallies
+        self.joint += profile.joint
         self.add_extremes(profile.extremes)
         self.sums = [a + b for a, b in zip(self.sums, profile.sums, strict=True)]
         self.add_rejected(profile.rejected)
@@ -319,6 +336,7 @@ class ProfileSum:
             unseen=tuple(
                 merge_samples(self._unseen.get(i, ())) for i in range(len(self.spec.features))
             ),
+            joint=self.joint,
         )
 
     @staticmethod

@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from driftgauge.profile.joint import JointSpec
+from driftgauge.profile.resolution import Resolution
+
 Kind = Literal["numeric", "discrete", "categorical", "boolean"]
 Role = Literal["input", "output"]
 InferredType = Literal["Integral", "Fractional", "String", "Unknown"]
@@ -41,6 +44,9 @@ class FeatureSpec:
         The baseline's mean; moments are sums of powers of (value - center).
     scale : float
         The baseline's population standard deviation, in the column's unit; 1.0 if it is zero.
+    resolution : Resolution, optional
+        Numeric and discrete columns: how the cells are cut into those that values are counted
+        in. Decisions know only the cells between ``edges``.
     """
 
     name: str
@@ -51,10 +57,11 @@ class FeatureSpec:
     categories: tuple[str, ...] = ()
     center: float = 0.0
     scale: float = 1.0
+    resolution: Resolution | None = None
 
     @property
     def cells(self) -> int:
-        """Number of cells that values are counted in (unseen categories not included)."""
+        """Number of cells that decisions are made on (unseen categories not included)."""
         if self.kind == "numeric":
             return len(self.edges) + 1
         if self.kind == "discrete":
@@ -64,10 +71,15 @@ class FeatureSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ProfileSpec:
-    """How a whole row is counted; ``version`` names the baseline it came from."""
+    """How a whole row is counted.
+
+    ``version`` names the baseline it came from; ``joint`` says which sums over whole rows are kept,
+    None for none.
+    """
 
     version: str
     features: tuple[FeatureSpec, ...]
+    joint: JointSpec | None = None
 
     def __getitem__(self, name: str) -> FeatureSpec:
         for feature in self.features:

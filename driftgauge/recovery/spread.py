@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from driftgauge.errors import BaselineError
 from driftgauge.profile.exact import UNIT_BITS, ratio_to_float, to_units
-from driftgauge.profile.layout import cell_edges
+from driftgauge.profile.layout import fine_edges
 from driftgauge.profile.spec import FeatureSpec
 from driftgauge.report.statistics import Bucket, NumberStatistics
 
@@ -174,9 +174,10 @@ def _middle(lower: float, upper: float) -> float:
 
 
 def count_in_cells(spec: FeatureSpec, spread: Spread) -> NDArray[np.int64]:
-    """Count numbers in the cells of a column, shape (spec.cells,)."""
-    counts = np.zeros(spec.cells, dtype=np.int64)
-    cells = np.searchsorted(cell_edges(spec), spread.values, side="right")
+    """Count numbers in the cells of a column, cut as they are for counting."""
+    edges, _ = fine_edges(spec)
+    counts = np.zeros(edges.shape[0] + 1, dtype=np.int64)
+    cells = np.searchsorted(edges, spread.values, side="right")
     np.add.at(counts, cells, spread.counts)
     return counts
 

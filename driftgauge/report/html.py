@@ -30,8 +30,18 @@ _IN_FRONT = 40  # rows of the table before the charts; the rest follows at the e
 _CHARTS_OF_DRIFTED = 12
 _CHARTS_BESIDE_DRIFT = 2
 _CHARTS_WITHOUT_DRIFT = 4
-_VERDICT_WORDS = {"drift": "drift", "ok": "no drift", "insufficient_data": "insufficient data"}
-_BADGES = {"drift": "drift", "ok": "ok", "insufficient_data": "insufficient"}
+_VERDICT_WORDS = {
+    "drift": "drift",
+    "seasonal": "seasonal",
+    "ok": "no drift",
+    "insufficient_data": "insufficient data",
+}
+_BADGES = {
+    "drift": "drift",
+    "seasonal": "ok",
+    "ok": "ok",
+    "insufficient_data": "insufficient",
+}
 _DEFAULT_MIN_EFFECT = 0.02
 
 _LEGEND = (

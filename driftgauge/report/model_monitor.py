@@ -10,23 +10,22 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from driftgauge.drift.verdict import Violation
+from driftgauge.profile.cells import infer_type
 from driftgauge.profile.profile import FeatureProfile, Profile
+from driftgauge.report.interpolation import CellValues
 
 _BUCKETS = 10
 _SKETCH_SIZE = 2048
 _SHRINKING_FACTOR = 0.64
 # The profiler of awslabs/deequ lists the values of a column up to this many.
 MOST_LISTED_VALUES = 120
-# Values that a cell needs before its density says anything about the next cell's.
-_LEAST_TO_EXTRAPOLATE = 16
-# Logarithm of the largest ratio of densities that is believed.
-_STEEPEST = 12.0
 
 
 def encode_statistics(
@@ -45,7 +44,9 @@ def encode_statistics(
     Returns
     -------
     bytes
-        JSON; standard deviations are those of the population. A number that JSON cannot hold is
+        JSON. The type of a column is that of the values its statistics describe: Integral or
+        Fractional for the numbers of a numeric column, String for any other, and Unknown without
+        a value. Standard deviations are those of the population. A number that JSON cannot hold is
         the string ``"Infinity"``, ``"-Infinity"`` or ``"NaN"``.
     """
     features = []
@@ -152,7 +153,7 @@ def _numerical(feature: FeatureProfile, values: NDArray[np.float64] | None) -> d
         }
     return {
         "name": feature.spec.name,
-        "inferred_type": feature.spec.inferred_type,
+        "inferred_type": infer_type(replace(feature.types, text=0, boolean=0)),
         "numerical_statistics": statistics,
     }
 
@@ -162,10 +163,10 @@ def _distribution(
 ) -> dict[str, Any]:
     edges = _bucket_edges(low, high)
     if values is None:
-        support = _Support(feature, low, high)
+        known = CellValues(feature, low, high)
         # Whole counts: rounding what is below an edge, not each bucket, keeps their sum.
-        below = [float(round(support.below(edge))) for edge in edges[1:-1]]
-        levels = support.sketch()
+        below = [float(round(known.below(edge))) for edge in edges[1:-1]]
+        levels = _window_sketch(feature, known)
         total = float(feature.counts.sum())
     else:
         ordered = np.sort(values)
@@ -192,102 +193,27 @@ def _bucket_edges(low: float, high: float) -> list[float]:
     return [low * ((_BUCKETS - i) / _BUCKETS) + high * (i / _BUCKETS) for i in range(_BUCKETS + 1)]
 
 
-class _Support:
-    """Where the values of a profile's cells lie.
+def _window_sketch(feature: FeatureProfile, values: CellValues) -> list[list[float]]:
+    """Return levels of items whose weights add up to the number of values.
 
-    Each cell's values are spread evenly over its width, except in the first and the last cell of
-    the baseline's range, which are wide: there the density falls off outwards as a power, from
-    what the two cells beside let expect at the inner edge.
+    Discrete values are all listed with their exact counts. Other numbers are listed at equal steps
+    in rank, as many as a sketch of this size has room for: beyond 2,050 values, a rank is wrong by
+    half a step, at most 0.02 %, and by what the values of one cell differ from the curve that is
+    assumed: less than the cell's share of the rows.
     """
-
-    def __init__(self, feature: FeatureProfile, low: float, high: float) -> None:
-        self.discrete = feature.spec.kind == "discrete"
-        # A gap, a value, a gap, ...: a discrete value is a cell without width.
-        edges = np.repeat(np.array(feature.spec.edges), 2 if self.discrete else 1)
-        lower, upper = np.append(-np.inf, edges), np.append(edges, np.inf)
-        single = self.discrete & (np.arange(lower.shape[0]) % 2 == 1)
-        self.integral = feature.spec.inferred_type == "Integral"
-        some = feature.counts > 0
-        self.counts = feature.counts[some]
-        self.lower, self.upper = np.maximum(lower[some], low), np.minimum(upper[some], high)
-        if self.integral:
-            # A whole number k has the unit [k, k + 1) to itself.
-            self.lower = np.ceil(self.lower)
-            open_end = np.where(upper[some] > high, np.floor(high) + 1, np.ceil(upper[some]))
-            self.upper = np.where(single[some], self.lower + 1, open_end)
-        self.upper = np.maximum(self.upper, self.lower)
-        self.fall = np.zeros(self.counts.shape[0])
-        if not self.discrete:
-            cells = np.flatnonzero(some).tolist()
-            self._let_fall(cells, (1, 2, 3), -1.0)
-            last = feature.counts.shape[0] - 2
-            self._let_fall(cells, (last, last - 1, last - 2), 1.0)
-
-    def _let_fall(self, cells: list[int], wanted: tuple[int, int, int], sign: float) -> None:
-        """Set how the first of three neighboring cells falls off away from the other two."""
-        if wanted[0] == wanted[-1] or any(cell not in cells for cell in wanted):
-            return
-        here, *inner = (cells.index(cell) for cell in wanted)
-        counts = self.counts[[here, *inner]].astype(np.float64)
-        widths = (self.upper / 2 - self.lower / 2)[[here, *inner]]
-        if counts[1:].min() < _LEAST_TO_EXTRAPOLATE or widths.min() <= 0:
-            return
-        density = np.log(counts) - np.log(widths)
-        # As a share of both widths, because the slope itself may overflow.
-        at_edge = density[1] + (density[1] - density[2]) * (widths[1] / (widths[1] + widths[2]))
-        # A power of exponent q has q + 1 times the cell's mean density at the edge.
-        steep = math.exp(min(at_edge - density[0], _STEEPEST)) - 1
-        self.fall[here] = sign * max(0.0, steep)
-
-    def _share_below(self, part: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the share of each cell's values in a part of its width, from its lower bound."""
-        steep = np.abs(self.fall) + 1
-        rising: NDArray[np.float64] = np.where(self.fall > 0, 1 - (1 - part) ** steep, part**steep)
-        return rising
-
-    def below(self, value: float) -> float:
-        """Return how many values are below a value."""
-        bound = math.ceil(value) if self.integral else value
-        # Half of each, so that no difference of the largest numbers overflows.
-        lower, half_width = self.lower / 2, self.upper / 2 - self.lower / 2
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            share = (bound / 2 - lower) / half_width
-        share = np.where(half_width > 0, share, self.lower < bound)
-        return float((self._share_below(np.clip(share, 0.0, 1.0)) * self.counts).sum())
-
-    def sketch(self) -> list[list[float]]:
-        """Levels of items whose weights add up to the number of values.
-
-        Discrete values are all listed with their exact counts. Other numbers are listed at equal
-        steps in rank, up to 2,050 of them, so a rank is wrong by half a step (at most 0.05 %) and
-        by what the values of one cell differ from the spread that is assumed: less than the
-        cell's share of the rows.
-        """
-        if self.discrete:
-            levels = int(self.counts.max()).bit_length()
-            return [self.lower[(self.counts >> i) & 1 == 1].tolist() for i in range(levels)]
-        total = int(self.counts.sum())
-        # The lowest level at which the items find room in a sketch of this size.
-        top = (total // (_level_capacity(0) + 1)).bit_length()
-        sizes = [(total >> i) & 1 for i in range(top)] + [total >> top]
-        weights = np.repeat(2.0 ** np.arange(top + 1), sizes)
-        values = self._at_rank(np.cumsum(weights) - weights / 2)
-        return [level.tolist() for level in np.split(values, np.cumsum(sizes)[:-1])]
-
-    def _at_rank(self, ranks: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the numbers that so many others are below."""
-        after = np.cumsum(self.counts)
-        cell = np.searchsorted(after, ranks, side="right")
-        share = (ranks - (after - self.counts)[cell]) / self.counts[cell]
-        inverse = 1 / (np.abs(self.fall[cell]) + 1)
-        falling = 1 - (1 - share) ** inverse
-        part = np.where(self.fall[cell] > 0, falling, share**inverse)
-        lower, upper = self.lower[cell], self.upper[cell]
-        values = lower * (1 - part) + upper * part
-        if self.integral:
-            values, upper = np.floor(values), upper - 1
-        inside: NDArray[np.float64] = np.clip(values, lower, np.maximum(lower, upper))
-        return inside
+    if feature.spec.kind == "discrete":
+        at, counts = values.at_rank(np.cumsum(values.counts) - values.counts / 2), values.counts
+        levels = int(counts.max()).bit_length()
+        return [at[(counts >> i) & 1 == 1].tolist() for i in range(levels)]
+    total = int(values.counts.sum())
+    top, room = 0, _level_capacity(0)
+    while (total >> top) + top > room:
+        top += 1
+        room += _level_capacity(top)
+    sizes = [(total >> i) & 1 for i in range(top)] + [total >> top]
+    weights = np.repeat(2.0 ** np.arange(top + 1), sizes)
+    items = values.at_rank(np.cumsum(weights) - weights / 2)
+    return [level.tolist() for level in np.split(items, np.cumsum(sizes)[:-1])]
 
 
 def _string(feature: FeatureProfile) -> dict[str, Any]:
@@ -309,7 +235,7 @@ def _string(feature: FeatureProfile) -> dict[str, Any]:
         statistics["distribution"] = {"categorical": {"buckets": buckets}}
     return {
         "name": spec.name,
-        "inferred_type": "Unknown" if spec.inferred_type == "Unknown" else "String",
+        "inferred_type": "String" if feature.present else "Unknown",
         "string_statistics": statistics,
     }
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from driftgauge.drift.verdict import CellShift, FeatureVerdict, WindowVerdict
+from driftgauge.drift.verdict import CellShift, FeatureVerdict, WindowVerdict, weighted_sizes
 from driftgauge.report.markup import shorten
-from driftgauge.report.wording import distance, p_value, plural, share
+from driftgauge.report.wording import distance, moment, p_value, plural, share
 
 State = Literal["drift", "violations", "insufficient", "ok"]
 
@@ -19,6 +19,7 @@ STATE_WORDS: dict[State, str] = {
 }
 TEST_WORDS = {
     "anderson_darling": "Anderson-Darling",
+    "mood": "Mood",
     "ks": "Kolmogorov-Smirnov",
     "chi_squared": "Chi-squared",
     "linf_simple": "Simple",
@@ -45,13 +46,17 @@ class Summary:
 
 
 def worst_first(features: tuple[FeatureVerdict, ...]) -> list[FeatureVerdict]:
-    """Order features: drifted ones by size, then judged ones by size, then the unjudged."""
-    rank = {"drift": 0, "ok": 1, "insufficient_data": 2}
+    """Order features: drifted ones first, then judged ones, then the unjudged.
+
+    Among each by size and importance, see ``drift.verdict.weighted_sizes``.
+    """
+    weighted = weighted_sizes(features)
+    rank = {"drift": 0, "seasonal": 1, "ok": 2, "insufficient_data": 3}
     return sorted(
         features,
         key=lambda f: (
             rank[f.verdict],
-            -(f.size if f.size is not None else float("-inf")),
+            -weighted[f.name],
             f.name,
         ),
     )
@@ -59,7 +64,8 @@ def worst_first(features: tuple[FeatureVerdict, ...]) -> list[FeatureVerdict]:
 
 def state_of(verdict: WindowVerdict) -> State:
     """Return the one word for a window."""
-    if any(feature.verdict == "drift" for feature in verdict.features):
+    decisions = (*verdict.features, verdict.persistent, verdict.joint)
+    if any(decision is not None and decision.verdict == "drift" for decision in decisions):
         return "drift"
     if verdict.violations:
         return "violations"
@@ -117,6 +123,8 @@ def _names(features: list[FeatureVerdict], limit: int = 3) -> str:
 
 def _drift_headline(verdict: WindowVerdict) -> str:
     drifted = [f for f in worst_first(verdict.features) if f.verdict == "drift"]
+    if not drifted:
+        return _beyond_columns(verdict)
     worst = drifted[0]
     evidence = evidence_text(worst)
     if len(drifted) == 1:
@@ -130,6 +138,24 @@ def _drift_headline(verdict: WindowVerdict) -> str:
         )
     moved = moved_text(worst.moved)
     return f"{text}: {moved}." if moved else f"{text}."
+
+
+def _beyond_columns(verdict: WindowVerdict) -> str:
+    """Say what drifted although no column did in this window alone."""
+    parts = []
+    persistent, joint = verdict.persistent, verdict.joint
+    if persistent is not None and persistent.verdict == "drift":
+        lead = persistent.features[0] if persistent.features else None
+        who = f", most of all {shorten(lead.name, _NAME_LENGTH)}" if lead else ""
+        since = f" since {moment(lead.since)} UTC" if lead else ""
+        parts.append(f"All windows together show a lasting shift{who}{since}.")
+    if joint is not None and joint.verdict == "drift":
+        named = [
+            shorten(name, _NAME_LENGTH) for p in joint.pairs[:1] for name in (p.first, p.second)
+        ]
+        such = f", such as {' and '.join(named)}" if named else ""
+        parts.append(f"Columns go together otherwise than in the baseline{such}.")
+    return " ".join(parts)
 
 
 def _p_phrase(value: float | None) -> str:
@@ -158,8 +184,11 @@ def _insufficient_headline(verdict: WindowVerdict) -> str:
 
 
 def _ok_headline(verdict: WindowVerdict) -> str:
-    judged = [f for f in worst_first(verdict.features) if f.verdict == "ok"]
+    judged = [f for f in worst_first(verdict.features) if f.verdict in ("ok", "seasonal")]
     text = f"No feature drifted and no check failed over {plural(len(judged), 'judged feature')}."
+    seasonal = [f for f in judged if f.verdict == "seasonal"]
+    if seasonal:
+        return f"{text} {_names(seasonal)} moved as in the same season before."
     top = judged[0]
     if top.size is None:
         return text

@@ -405,6 +405,10 @@ class MonitorStore:
         """Key of the evaluation state of one variant."""
         return f"{self.monitor}/state/{variant}.json"
 
+    def evidence_key(self, *, baseline: str, variant: str) -> str:
+        """Key of what the windows of one variant say together, against one baseline."""
+        return f"{self.monitor}/evidence/{baseline}/{variant}.evidence"
+
 
 def parse_profile_key(info: ObjectInfo) -> StoredProfile:
     """Read back what a profile's key says.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from driftgauge.capture.text import looks_like_text
 from driftgauge.columns import Column, RowBatch, TypeCounts
 from driftgauge.errors import TrainingError
 from driftgauge.windows import Window
@@ -23,6 +24,7 @@ from driftgauge.windows import Window
 if TYPE_CHECKING:
     from driftgauge.capture.ground_truth import GroundTruth
     from driftgauge.capture.table import Table
+    from driftgauge.settings import FeatureSettings
 
 TIME_COLUMN = "inference_time"
 _LABEL_WORDS = {"true": 1.0, "false": 0.0}
@@ -343,6 +345,29 @@ def split_by_time(rows: ServedRows, *, holdout_share: float) -> Split:
 def rows_since(rows: ServedRows, moment: datetime) -> ServedRows:
     """Return the rows from a moment on, labelled or not."""
     return rows.take(rows.times >= moment.timestamp())
+
+
+def text_columns(
+    columns: Mapping[str, Column], settings: Mapping[str, FeatureSettings]
+) -> tuple[str, ...]:
+    """Return the columns of free text: what the user says, else what looks like it.
+
+    A category of its own for each text is nothing to learn from.
+
+    Examples
+    --------
+    >>> from driftgauge.settings import FeatureSettings
+    >>> prompt = Column(numbers=np.full(1, np.nan), types=TypeCounts(text=1),
+    ...                 codes=np.zeros(1, dtype=np.int32), words=("hello",))
+    >>> text_columns({"prompt": prompt}, {"prompt": FeatureSettings(kind="text")})
+    ('prompt',)
+    """
+    kinds = {name: one.kind for name, one in settings.items() if one.kind is not None}
+    return tuple(
+        name
+        for name, column in columns.items()
+        if (kinds[name] == "text" if name in kinds else looks_like_text(column))
+    )
 
 
 def encode_rows(rows: ServedRows, *, prediction: str, label: str) -> bytes:

@@ -12,6 +12,7 @@ from constructs import Construct
 
 from driftgauge.config import MonitorConfig
 from driftgauge.errors import ConfigError
+from driftgauge.windows import format_duration
 from stacks.constructs.metrics import endpoint_metric, monitor_metric
 from stacks.deployment import Deployment
 
@@ -222,6 +223,7 @@ def _window_limits(monitor: MonitorConfig, variant: str) -> Iterator[Limit]:
             missing=HOLD,
             meaning=meaning,
         )
+    yield from _sound_limits(monitor, variant)
     hours = int(settings.silence / timedelta(hours=1))
     yield Limit(
         kind="silence",
@@ -258,6 +260,45 @@ def _window_limits(monitor: MonitorConfig, variant: str) -> Iterator[Limit]:
         missing=GOOD,
         meaning="a window could not be judged, so drift would go unnoticed.",
     )
+
+
+def _sound_limits(monitor: MonitorConfig, variant: str) -> Iterator[Limit]:
+    """Yield what only sound mode decides: lasting shifts, and how columns go together."""
+    settings = monitor.alarms
+    every = format_duration(monitor.decision.persistence.false_alarm_every)
+    for kind, metric, once, meaning in (
+        (
+            "persistent-drift",
+            "PersistentDrift",
+            # All windows so far are in its value: nothing is gained by waiting for more of them.
+            True,
+            "all windows together hold evidence of a shift that lasts, maybe too small for any "
+            f"single window to show. Unchanged traffic rings once in {every} on average at most. "
+            "The report names the columns, by how much they moved, and since when.",
+        ),
+        (
+            "joint-drift",
+            "JointDrift",
+            False,
+            "columns go together otherwise than in the baseline, as a correlation that appears or "
+            "is gone. The report names the pairs: is a join wrong, a column shifted against its "
+            "rows, or has the population changed?",
+        ),
+    ):
+        if kind not in monitor.window_alarms:
+            continue
+        yield Limit(
+            kind=kind,
+            metric=monitor_metric(
+                metric, monitor=monitor.name, variant=variant, period=_period(monitor.alarm_period)
+            ),
+            comparison=AT_LEAST,
+            threshold=1.0,
+            datapoints=1 if once else settings.datapoints,
+            periods=1 if once else settings.evaluation_periods,
+            missing=HOLD,
+            meaning=meaning,
+        )
 
 
 def _endpoint_limits(monitor: MonitorConfig, variant: str) -> Iterator[Limit]:

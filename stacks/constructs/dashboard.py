@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -48,8 +48,9 @@ class DeploymentDashboard(Construct):
                 height=HEIGHT,
             ),
             _drift(monitor, width=6),
-            _rows(monitor, width=6),
-            _rejected(monitor, width=6),
+            *_evidence(monitor, width=4),
+            _rows(monitor, width=4 if monitor.mode == "sound" else 6),
+            _rejected(monitor, width=4 if monitor.mode == "sound" else 6),
         )
         self.dashboard.add_widgets(
             _latency(monitor, width=6),
@@ -130,6 +131,37 @@ def _drift(monitor: MonitorConfig, *, width: int) -> cloudwatch.GraphWidget:
         width=width,
         height=HEIGHT,
     )
+
+
+def _evidence(monitor: MonitorConfig, *, width: int) -> Iterator[cloudwatch.GraphWidget]:
+    """Draw what sound mode decides beyond single windows and columns; nothing in strict mode."""
+    alarms = monitor.window_alarms
+    lines = [
+        monitor_metric(
+            metric,
+            monitor=monitor.name,
+            variant=variant,
+            period=_graph_period(monitor),
+            label=_label(monitor, variant, words),
+        )
+        for variant in monitor.endpoint.variants
+        for kind, metric, words in (
+            ("persistent-drift", "PersistentDrift", "lasting shift"),
+            ("joint-drift", "JointDrift", "columns together"),
+        )
+        if kind in alarms
+    ]
+    if lines:
+        yield cloudwatch.GraphWidget(
+            title="Evidence over time (1: alarm)",
+            left=lines,
+            left_y_axis=cloudwatch.YAxisProps(min=0, show_units=False),
+            left_annotations=[
+                cloudwatch.HorizontalAnnotation(value=1, label="alarm", color=cloudwatch.Color.RED)
+            ],
+            width=width,
+            height=HEIGHT,
+        )
 
 
 def _rows(monitor: MonitorConfig, *, width: int) -> cloudwatch.GraphWidget:

@@ -27,6 +27,7 @@ def read_all(
     key: str = "a.jsonl",
     location: Location | None = None,
     bucket: Mapping[str, bytes] | None = None,
+    source: str | None = None,
     preprocess: str | None = None,
     rejects: Rejects | None = None,
 ) -> dict[str, RowBatch]:
@@ -42,6 +43,7 @@ def read_all(
         columns=columns,
         outputs=outputs,
         open_object=open_object,
+        list_objects=lambda start: [uri for uri in bucket or {} if uri.startswith(start)],
         preprocess=None if preprocess is None else preprocess.encode(),
     )
     found: dict[str, list[RowBatch]] = {}
@@ -49,7 +51,7 @@ def read_all(
         io.BytesIO(data),
         key=key,
         location=location or Location(hour=HOUR),
-        source=key,
+        source=source or key,
         rejects=rejects if rejects is not None else Rejects(),
     ):
         found.setdefault(variant, []).append(batch)

@@ -247,7 +247,7 @@ def test_infinite_numbers_are_counted_apart() -> None:
     ("change", "message"),
     [
         (lambda text: text[:-2], "cannot be read"),
-        (lambda text: text.replace('"version":1', '"version":2', 1), "version 2"),
+        (lambda text: text.replace('"version":2', '"version":1', 1), "version 1"),
         (lambda text: text.replace('"edges":[', '"edges":[9e99,', 1), "do not increase"),
         (lambda text: text.replace('"kind":"numeric"', '"kind":"odd"', 1), "cannot be read"),
         (lambda text: text.replace('"profile":"', '"profile":"AAAA', 1), "cannot be read"),

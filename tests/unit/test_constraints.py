@@ -22,6 +22,7 @@ from driftgauge.errors import BaselineError
 from driftgauge.profile.build import profile_columns
 from driftgauge.profile.cells import choose_feature
 from driftgauge.profile.spec import ProfileSpec
+from driftgauge.report.model_monitor import encode_statistics
 from tests.columns import Value, column_of
 
 SDK = "data/sagemaker-python-sdk@v2.257.6/tests/data"
@@ -216,3 +217,44 @@ def test_a_threshold_too_large_for_a_float_is_refused() -> None:
     settings = {"distribution_constraints": {"comparison_threshold": 10**400}}
     with pytest.raises(BaselineError, match="comparison_threshold"):
         decoded(features=[], monitoring_config=settings)
+
+
+@pytest.mark.parametrize(
+    ("window", "constrained", "described"),
+    [
+        ([1, 2, 3], "Integral", "Integral"),
+        ([1, 2.5], "Fractional", "Fractional"),
+        ([1.5, "x"], "String", "Fractional"),
+        ([None, None], "Unknown", "Unknown"),
+    ],
+)
+def test_a_windows_types_are_those_of_its_own_values(
+    window: list[Value], constrained: str, described: str
+) -> None:
+    baseline = column_of([0.5, 1.0, 1.5, 2.5])
+    spec = ProfileSpec(version="1", features=(choose_feature("x", "input", baseline),))
+    assert spec["x"].inferred_type == "Fractional"
+    profile = profile_columns(spec, {"x": column_of(window)}, rows=len(window))
+    assert suggest_constraints(profile)["x"].inferred_type == constrained
+    (feature,) = json.loads(encode_statistics(profile))["features"]
+    assert feature["inferred_type"] == described
+    assert "numerical_statistics" in feature
+
+
+@pytest.mark.parametrize(
+    ("window", "constrained", "described"),
+    [
+        (["a", "c"], "String", "String"),
+        ([1, 2], "Integral", "String"),
+        ([None], "Unknown", "Unknown"),
+    ],
+)
+def test_a_column_that_is_counted_as_words_is_described_as_words(
+    window: list[Value], constrained: str, described: str
+) -> None:
+    spec = ProfileSpec(version="1", features=(choose_feature("x", "input", column_of(["a", "b"])),))
+    profile = profile_columns(spec, {"x": column_of(window)}, rows=len(window))
+    assert suggest_constraints(profile)["x"].inferred_type == constrained
+    (feature,) = json.loads(encode_statistics(profile))["features"]
+    assert feature["inferred_type"] == described
+    assert "string_statistics" in feature

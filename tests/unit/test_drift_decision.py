@@ -192,7 +192,11 @@ def test_a_window_with_too_few_rows_is_insufficient(
 ) -> None:
     verdicts = judge(baseline, quiet(rng, 49))
     assert {v.verdict for v in verdicts.values()} == {"insufficient_data"}
-    assert verdicts["delay"].reason == "The window has 49 usable values; 50 are needed."
+    assert verdicts["delay"].reason == (
+        "The window has 49 usable values; 50 are needed. "
+        "With so few, a shift of 0.56 standard deviations is found nine times in ten."
+    )
+    assert verdicts["delay"].detectable_shift == pytest.approx(0.56, abs=0.005)
     assert verdicts["delay"].p_value is None
 
 
@@ -222,7 +226,7 @@ def test_a_baseline_with_too_few_values_is_insufficient() -> None:
     small = baseline_of({"x": numbers(rng.standard_normal(30))})
     verdict = judge(small, {"x": numbers(rng.standard_normal(500))})["x"]
     assert verdict.verdict == "insufficient_data"
-    assert verdict.reason == "The baseline has only 30 usable values; 50 are needed."
+    assert verdict.reason.startswith("The baseline has only 30 usable values; 50 are needed. With")
 
 
 def test_missing_values_are_no_part_of_the_distance(baseline: Baseline) -> None:

@@ -11,7 +11,6 @@ from scipy import special, stats
 from driftgauge.drift.special import (
     binomial_log_pmf,
     chi_squared_sf,
-    holm,
     hypergeometric_sf,
     kolmogorov_sf,
     ks_p_value,
@@ -128,11 +127,3 @@ def test_the_tail_of_two_weights_agrees_with_numerical_integration() -> None:
 def test_a_weighted_chi_squared_sum_is_certain_to_exceed_zero() -> None:
     assert weighted_chi_squared_sf(0.0, WEIGHTS) == 1.0
 
-
-def test_holm_multiplies_the_smallest_most_and_stays_monotone() -> None:
-    adjusted = holm(np.array([0.04, 0.001, 0.03, 0.5]))
-    assert adjusted.tolist() == pytest.approx([0.09, 0.004, 0.09, 0.5])
-
-
-def test_holm_of_no_test_is_empty() -> None:
-    assert holm(np.array([])).shape == (0,)

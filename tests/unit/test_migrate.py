@@ -192,6 +192,35 @@ def test_attributes_and_exclusions_select_columns() -> None:
     assert select.exclude == ("id", "when")
 
 
+@pytest.mark.parametrize(
+    ("attribute", "entries", "counted"),
+    [
+        ("0", ("0",), True),
+        ("0, 3-5 ,12", ("0", "3-5", "12"), True),
+        ("[0, 1]", ("0", "1"), True),
+        ("id,'when'", ("id", "when"), False),
+        ("instances[*].[age, zip]", ("age", "zip"), False),
+        ("features[0]", ("features[0]",), False),
+    ],
+)
+def test_exclusions_keep_what_they_mean(
+    attribute: str, entries: tuple[str, ...], *, counted: bool
+) -> None:
+    chosen = {"EndpointInput": endpoint_input(ExcludeFeaturesAttribute=attribute)}
+    one = usual(watched=chosen)
+    assert one.config.capture.select.exclude == entries
+    assert ("check capture.select.exclude" in notes(one, "to do")) is counted
+
+
+def test_a_migrated_index_excludes_the_column_of_the_baseline_at_that_place() -> None:
+    chosen = {"EndpointInput": endpoint_input(ExcludeFeaturesAttribute="0,2-3")}
+    config = usual(watched=chosen).config
+    columns = ("Churn", "State", "Area", "Phone", "Plan")
+    settings = config.column_settings(columns, outputs=())
+    assert [name for name in columns if name in settings] == ["Churn", "Area", "Phone"]
+    assert all(one.ignore for one in settings.values())
+
+
 def test_an_attribute_that_is_no_expression_is_left_out_and_named() -> None:
     one = usual(watched={"EndpointInput": endpoint_input(FeaturesAttribute="[[[")})
     assert one.config.capture.select.features is None

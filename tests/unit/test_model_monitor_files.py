@@ -126,19 +126,14 @@ def merged_window(name: str, *, moved: float) -> tuple[list[list[float]], np.nda
     return kll(merge_profiles(profiles, spec))[1], values
 
 
+@pytest.mark.parametrize("moved", [0.0, 1.0])
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
-def test_the_sketch_of_a_million_merged_rows_has_the_rank_error_of_its_size(name: str) -> None:
-    levels, values = merged_window(name, moved=0.0)
+def test_the_sketch_of_a_million_merged_rows_has_the_rank_error_of_its_size(
+    name: str, moved: float
+) -> None:
+    levels, values = merged_window(name, moved=moved)
     assert sum(len(level) * 2**i for i, level in enumerate(levels)) == 1_000_000
     assert rank_error(levels, values) <= RANK_ERROR
-
-
-@pytest.mark.parametrize("name", DISTRIBUTIONS)
-def test_the_sketch_of_a_window_that_moved_far_is_off_by_one_percent_at_most(
-    name: str,
-) -> None:
-    levels, values = merged_window(name, moved=1.0)
-    assert rank_error(levels, values) <= 0.01
 
 
 @settings(max_examples=60, deadline=None)
@@ -159,7 +154,7 @@ def test_a_rank_is_wrong_by_no_more_than_a_step_and_the_share_of_a_cell(
     assert sum(map(len, levels)) <= sum(room)
     assert values.min() <= min(map(min, filter(None, levels)))
     assert max(map(max, filter(None, levels))) <= values.max()
-    fullest = int(profile.feature("x").counts.max())
+    fullest = int(profile.feature("x").fine_counts.max())
     assert rank_error(levels, values) <= (fullest + 2 ** (len(levels) - 1)) / n
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from driftgauge.capture.positions import excluded_columns
 from driftgauge.capture.settings import CaptureSettings
 from driftgauge.columns import Rejects, RowBatch
 from driftgauge.config import MonitorConfig
@@ -37,8 +38,11 @@ def record(given: Any, returned: Any, encoding: str = "JSON", **metadata: Any) -
     )
 
 
-def selected(data: bytes, select: dict[str, Any], **options: Any) -> RowBatch:
-    (batch,) = read_all(data, capture={"select": select}, **options).values()
+def selected(
+    data: bytes, select: dict[str, Any], inputs: list[str] | None = None, **options: Any
+) -> RowBatch:
+    capture = {"select": select, "inputs": inputs}
+    (batch,) = read_all(data, capture=capture, **options).values()
     return batch
 
 
@@ -152,8 +156,64 @@ def test_excluded_columns_are_dropped_or_not_judged() -> None:
             "features": {"prompt": {"kind": "text", "min_effect": 0.5}},
         }
     )
-    assert config.column_settings["note"].ignore
-    assert config.column_settings["prompt.length"].min_effect == 0.5
+    settings = config.column_settings(("score", "note"), outputs=("score",))
+    assert settings["note"].ignore
+    assert settings["prompt.length"].min_effect == 0.5
+
+
+@pytest.mark.parametrize(
+    ("exclude", "meant"),
+    [
+        ([0], {"score"}),
+        (["1-2"], {"age", "plan"}),
+        (["1 - 1", 3], {"age", "3-4"}),
+        (["3-4"], {"3-4"}),
+        (["plan", "4"], {"plan", "a.b"}),
+        (["features[0]", "instances[*].features[3]"], {"age", "a.b"}),
+        (["instances[*].a.b", 'instances[*]."age"'], {"a.b", "age"}),
+        (["9-10", "gone", "features[9]"], {"_c9", "_c10", "gone", "features[9]"}),
+    ],
+)
+def test_excluded_columns_are_named_counted_or_found_by_path(
+    exclude: list[Any], meant: set[str]
+) -> None:
+    capture = CaptureSettings.model_validate({"select": {"exclude": exclude}, "outputs": ["score"]})
+    columns = ("age", "score", "plan", "3-4", "a.b")
+    assert set(excluded_columns(capture, columns=columns, outputs=())) == meant
+
+
+@pytest.mark.parametrize(
+    ("order", "roles", "meant"),
+    [
+        ("output-first", (), "a"),
+        ("input-first", (), "a"),
+        ("output-first", ("c",), "c"),
+        ("input-first", ("c",), "a"),
+    ],
+)
+def test_indices_count_in_the_order_of_the_captured_columns(
+    order: str, roles: tuple[str, ...], meant: str
+) -> None:
+    capture = CaptureSettings.model_validate({"order": order, "select": {"exclude": [0]}})
+    assert excluded_columns(capture, columns=("a", "b", "c"), outputs=roles) == (meant,)
+
+
+def test_a_counted_column_is_dropped_from_captures_if_the_baseline_does_not_know_it() -> None:
+    data = record("31,x", "0.5", "CSV")
+    batch = selected(
+        data,
+        {"exclude": [2]},
+        columns=("score", "age"),
+        outputs=("score",),
+        inputs=["age", "note"],
+    )
+    assert list(batch.columns) == ["score", "age"]
+
+
+@pytest.mark.parametrize("wrong", [True, -1, 10_000, "", 1.5])
+def test_an_exclusion_is_a_text_or_an_index(wrong: Any) -> None:
+    with pytest.raises(ValidationError, match=r"select\.exclude"):
+        CaptureSettings.model_validate({"select": {"exclude": [wrong]}})
 
 
 @pytest.mark.parametrize("path", ["eventMetadata.targetModel", "targetModel"])

@@ -1,0 +1,211 @@
+"""Dispersion: how many times more windows vary than independent rows would.
+
+Traffic comes in clusters (a customer's calls, a day's weather), and windows may be alike for a
+while. Both make the mean of some windows vary more than its rows say. How much more is learnt from
+differences between neighbors: of single windows, and of the means of 2, 4 and 8 windows in a row,
+which differ more per row if windows do not vary independently. A lasting shift takes part in
+one such difference, which is bounded, and left out when that very shift is judged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftgauge.drift.scores import ScoreLayout
+
+Floats = NDArray[np.float64]
+
+SPANS: Final = (1, 2, 4, 8)
+# Pairs' worth of belief in what all aspects have in common: their dispersion, and its growth.
+_PRIOR_PAIRS: Final = 4.0
+_COMMON_PAIRS: Final = 16.0
+# A squared difference counts at most so many times its expectation: a change is no noise.
+LARGEST_RATIO: Final = 9.0
+_MEDIAN_OF_CHI_SQUARED: Final = 0.4549364231195724
+# Pairs from which a median says something.
+_FEW: Final = 4
+# Expected rows and counter-rows of a share in a window, from which its variance is typical.
+_DENSE: Final = 5.0
+# Degrees of freedom that aspects lend each other at most: columns go together.
+_MOST_LENT: Final = 48.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Past:
+    """What is remembered of windows that are no longer known one by one.
+
+    Attributes
+    ----------
+    ratios : ndarray of float64, shape (spans, A)
+        Sums of squared differences of neighbors over their variance for independent rows.
+    pairs : ndarray of float64, shape (spans, A)
+        How many they are.
+    """
+
+    ratios: Floats
+    pairs: Floats
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Dispersion:
+    """Estimates by possible change and aspect, shape (K, A).
+
+    Attributes
+    ----------
+    factor : ndarray of float64
+        For means over many windows, at least 1.
+    freedom : ndarray of float64
+        Degrees of freedom of the estimate.
+    single : ndarray of float64
+        For single windows; may be below 1.
+    """
+
+    factor: Floats
+    freedom: Floats
+    single: Floats
+
+
+def neighbor_ratios(
+    layout: ScoreLayout, sums: Floats, rows: Floats, deviation: Floats, span: int
+) -> Floats:
+    """Return squared differences of neighboring means over their variance.
+
+    Parameters
+    ----------
+    layout : ScoreLayout
+        Of the sums.
+    sums, rows : ndarray of float64, shapes (E, S) and (E,)
+        Windows in order of time.
+    deviation : ndarray of float64, shape (A,)
+        Standard deviation of a score.
+    span : int
+        Each mean is over so many windows, without overlap.
+
+    Returns
+    -------
+    ndarray of float64, shape (E // span - 1, A)
+        Expected to be the dispersion. Not a number where a mean has no value.
+    """
+    groups = rows.shape[0] // span
+    used = groups * span
+    sums = sums[:used].reshape(groups, span, sums.shape[1]).sum(axis=1)
+    counts = layout.denominators(sums, rows[:used].reshape(groups, span).sum(axis=1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        means = sums[:, : counts.shape[1]] / counts
+        variance = (1.0 / counts[1:] + 1.0 / counts[:-1]) * deviation**2
+        return np.asarray(np.diff(means, axis=0) ** 2 / variance, dtype=np.float64)
+
+
+def estimate_dispersion(
+    layout: ScoreLayout,
+    sums: Floats,
+    rows: Floats,
+    deviation: Floats,
+    *,
+    past: Past,
+    changes: NDArray[np.intp],
+) -> Dispersion:
+    """Estimate the dispersion of each aspect, for each possible change.
+
+    Each aspect's own pairs are added to a prior: at span 1 what all aspects have in common, at
+    longer spans its own estimate of the shorter span, times the growth that all have in common.
+    The largest estimate holds, times what the common growth promises beyond the longest span.
+
+    Parameters
+    ----------
+    layout : ScoreLayout
+        Of the sums.
+    sums, rows : ndarray of float64, shapes (E, S) and (E,)
+        Individually known windows in order of time.
+    deviation : ndarray of float64, shape (A,)
+        Standard deviation of a score.
+    past : Past
+        Older windows.
+    changes : ndarray of intp, shape (K,)
+        Positions among the windows before which there may be a change; pairs on both sides of it
+        are left out. Zero or less: none is.
+    """
+    dense = _dense(layout, sums, rows, deviation)
+    estimate = np.ones((changes.shape[0], len(layout.aspects)))
+    factor = single = freedom = estimate
+    common, growth = 1.0, 1.0
+    commons = []
+    for level, span in enumerate(SPANS):
+        ratios = neighbor_ratios(layout, sums, rows, deviation, span)
+        ratios = np.minimum(ratios, LARGEST_RATIO * _typical(ratios))
+        before = common
+        common = _common(
+            ratios, dense, past.ratios[level], past.pairs[level], prior=common * growth
+        )
+        growth = common / before if level else 1.0
+        commons.append(common)
+        begin = np.arange(ratios.shape[0]) * span
+        within = ((changes[:, None] <= begin) | (changes[:, None] >= begin + 2 * span)).astype(
+            np.float64
+        )
+        total = within @ np.nan_to_num(ratios) + past.ratios[level]
+        pairs = within @ (~np.isnan(ratios)).astype(np.float64) + past.pairs[level]
+        weight = _PRIOR_PAIRS if level == 0 else _COMMON_PAIRS
+        prior = estimate * (common if level == 0 else growth)
+        estimate = (weight * prior + total) / (weight + pairs)
+        if level == 0:
+            # Neighboring differences share a window: three of them are worth two.
+            own = _PRIOR_PAIRS + pairs * 2.0 / 3.0
+            freedom = own + _lent(estimate, own, dense)
+            single = factor = estimate
+        factor = np.maximum(factor, estimate)
+    # Means over ever more windows approach their limit as 1 / span.
+    beyond = max(1.0, 2.0 - commons[-2] / commons[-1])
+    return Dispersion(factor=np.maximum(1.0, factor * beyond), freedom=freedom, single=single)
+
+
+def _dense(layout: ScoreLayout, sums: Floats, rows: Floats, deviation: Floats) -> NDArray[np.bool_]:
+    """Tell which aspects have enough rows of either kind in a typical window."""
+    if rows.shape[0] == 0:
+        return np.zeros(len(layout.aspects), dtype=np.bool_)
+    counts = layout.denominators(sums, rows).mean(axis=0)
+    return np.asarray(~layout.share | (counts * deviation**2 >= _DENSE), dtype=np.bool_)
+
+
+def _typical(ratios: Floats) -> Floats:
+    """Return the typical size of ratios by their median, at least 1, shape (A,)."""
+    if ratios.shape[0] < _FEW:
+        return np.ones(ratios.shape[1])
+    middle = np.median(np.nan_to_num(ratios), axis=0)
+    return np.asarray(np.maximum(1.0, middle / _MEDIAN_OF_CHI_SQUARED), dtype=np.float64)
+
+
+def _common(
+    ratios: Floats, dense: NDArray[np.bool_], past: Floats, past_pairs: Floats, *, prior: float
+) -> float:
+    """Return the mean over the aspects, by the median over time: one change moves no median."""
+    if not dense.any():
+        return prior
+    now = ratios[:, dense]
+    present = ~np.isnan(now).all(axis=1)
+    pairs = float(np.count_nonzero(present))
+    remembered = float(past_pairs[dense].mean())
+    total = float(past[dense].mean())
+    if pairs:
+        total += pairs * float(np.median(np.nanmean(now[present], axis=1)))
+    return (prior + total) / (1.0 + pairs + remembered)
+
+
+def _lent(estimate: Floats, own: Floats, dense: NDArray[np.bool_]) -> Floats:
+    """Return the degrees of freedom that alike aspects lend each other, shape (K, 1).
+
+    If their estimates differ by no more than chance, they have one dispersion, known from all
+    together; see Smyth (2004), Linear models and empirical Bayes methods.
+    """
+    if np.count_nonzero(dense) < _FEW:
+        return np.zeros((estimate.shape[0], 1))
+    logarithms = np.log(np.maximum(estimate[:, dense], 1e-3))
+    freedom = own[:, dense]
+    chance = (2.0 / freedom + 2.0 / freedom**2).mean(axis=1)
+    excess = logarithms.var(axis=1, ddof=1) - chance
+    lent = 2.0 / np.maximum(excess, 2.0 / _MOST_LENT)
+    return np.asarray(lent[:, None], dtype=np.float64)
