@@ -46,6 +46,7 @@ _STAGES = {
     "count": "bytes to profiles",
     "decode": "of that: bytes to columns",
     "profile": "of that: columns to profile",
+    "joint": "of that: sums over whole rows",
     "judge": "judge (one call)",
 }
 
@@ -109,7 +110,7 @@ def _stage_table(folder: Path, rows: int, rows_per_record: int, repeat: int) -> 
     headings = ("stage", "CPU s", "rows/s", "MB/s", "peak MB", "above imports", "profile bytes")
     for heading in headings:
         table.add_column(heading, justify="left" if heading == "stage" else "right")
-    for stage in ("scan", "whole", "count", "decode", "profile", "judge"):
+    for stage in ("scan", "whole", "count", "decode", "profile", "joint", "judge"):
         result = _median(stage, folder, repeat)
         seconds = result["seconds"]
         per_row = stage != "judge"

@@ -4,15 +4,15 @@ The engine as it is deployed: baselines are built from rows, windows are score s
 cell counts, and every window is added to the evidence and judged. A window's cell counts are drawn
 straight from the true distribution of the 20 mixed columns instead of row by row.
 
-Run it with ``python -m benchmarks.persistence_simulation``; it takes about N minutes.
+Run it with ``python -m benchmarks.persistence_simulation``; it takes a quarter of an hour. Single
+tables, as in ``python -m benchmarks.persistence_simulation delays``, take less.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
-import time
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from benchmarks.decision_simulation import as_columns, interval, skewed
+from benchmarks.decision_simulation import SIZES, as_columns, interval, skewed
 from driftgauge.baseline import Baseline, build_baseline
 from driftgauge.capture.table import Table
 from driftgauge.columns import Column, TypeCounts
@@ -30,7 +30,7 @@ from driftgauge.drift.evidence import (
     encode_evidence,
     judge_persistence,
 )
-from driftgauge.drift.scores import ScoreLayout, WindowScores, score_layout
+from driftgauge.drift.scores import WindowScores, score_layout
 from driftgauge.profile.spec import FeatureSpec
 from driftgauge.settings import PersistenceSettings
 from driftgauge.windows import Window
@@ -39,6 +39,8 @@ Floats = NDArray[np.float64]
 START = datetime(2015, 7, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 MOVED = "normal 1"
+DELAY_RUNS = 60
+LONGEST_DELAY = 80
 # Cells of equal probability on which a clustered window has random weights.
 _CLUSTER_CELLS = 64
 
@@ -58,7 +60,8 @@ def _categories(count: int) -> tuple[Callable[[Floats], Floats], Callable[[Float
     below[-1] = 1.0
 
     def cdf(values: Floats) -> Floats:
-        return below[np.clip(np.floor(values) + 1, 0, count).astype(np.intp)]
+        index = np.clip(np.floor(values) + 1, 0, count).astype(np.intp)
+        return np.asarray(below[index], dtype=np.float64)
 
     def quantile(u: Floats) -> Floats:
         return np.minimum(np.searchsorted(below, u, side="right") - 1, count - 1).astype(float)
@@ -73,7 +76,8 @@ def _mostly_zero() -> tuple[Callable[[Floats], Floats], Callable[[Floats], Float
         return np.where(values >= 0, 0.7 + 0.3 * counts.cdf(values), 0.0)
 
     def quantile(u: Floats) -> Floats:
-        return np.maximum(0.0, counts.ppf(np.clip((u - 0.7) / 0.3, 0.0, 1.0)))
+        found = counts.ppf(np.clip((u - 0.7) / 0.3, 0.0, 1.0))
+        return np.asarray(np.maximum(0.0, found), dtype=np.float64)
 
     return cdf, quantile
 
@@ -96,6 +100,9 @@ def laws() -> dict[str, Law]:
         name: Law(cdf, quantile, missing[i % 6], not name.startswith(("norm", "logn", "unif")))
         for i, (name, (cdf, quantile)) in enumerate(pairs.items())
     }
+
+
+LAWS = laws()
 
 
 def cluster_weights(size: int, design_effect: float, rows: int, rng: np.random.Generator) -> Floats:
@@ -131,16 +138,16 @@ def make_baseline(
     rows: int, rng: np.random.Generator, *, design_effect: float = 1.0, cluster: int = 1000
 ) -> Baseline:
     """Build a baseline from rows that are clustered like the windows."""
-    columns = {}
+    drawn = {}
     grid = np.linspace(0.0, 1.0, _CLUSTER_CELLS + 1)
-    for name, law in laws().items():
+    for name, law in LAWS.items():
         weights = cluster_weights(-(-rows // cluster), design_effect, cluster, rng)
         parts = [np.interp(rng.random(cluster), below, grid) for below in weights]
-        values = law.quantile(np.concatenate(parts)[:rows])
-        columns[name] = values.astype(np.int64) if law.whole else values
+        found = law.quantile(np.concatenate(parts)[:rows])
+        drawn[name] = found.astype(np.int64) if law.whole else found
     dressed = {
-        name: _with_missing(column, rng.random(rows) < laws_by_name[name].missing)
-        for name, column in as_columns(columns).items()
+        name: _with_missing(column, rng.random(rows) < LAWS[name].missing)
+        for name, column in as_columns(drawn).items()
     }
     return build_baseline(
         [Table(rows=rows, columns=dressed)],
@@ -185,7 +192,7 @@ class Stream:
         parts, counted = [], []
         grid = np.linspace(0.0, 1.0, _CLUSTER_CELLS + 1)
         for spec, cells in zip(self.baseline.spec.features, layout.cells, strict=True):
-            law = laws_by_name[spec.name]
+            law = LAWS[spec.name]
             present = self.rows - rng.binomial(self.rows, law.missing, size=windows)
             below = self._weights(windows, rng)
             shares = np.empty((windows, cells.shape[0]))
@@ -198,7 +205,7 @@ class Stream:
                     drawn = np.array([np.interp(borders, grid, row) for row in below[which]])
                     drawn = drawn.reshape(-1, borders.shape[0])
                 else:
-                    drawn = np.tile(borders, (np.count_nonzero(which), 1))
+                    drawn = np.tile(borders, (int(np.count_nonzero(which)), 1))
                 found = np.zeros((drawn.shape[0], cells.shape[0]))
                 np.add.at(found.T, order, np.diff(drawn, axis=1).T)
                 shares[which] = found.clip(0.0)
@@ -221,14 +228,18 @@ class Stream:
         return below
 
 
-laws_by_name = laws()
-
-
-def verdicts(
-    stream: Stream, windows: int, rng: np.random.Generator, settings: PersistenceSettings
+def values(
+    stream: Stream, windows: int, rng: np.random.Generator, every: int
 ) -> Iterator[tuple[EvidenceState, float]]:
-    """Add window after window and judge each; yield the state and the monitor's e-detector."""
-    layout: ScoreLayout = score_layout(stream.baseline.profile)
+    """Add window after window and judge each; yield the state and the monitor's e-detector.
+
+    Parameters
+    ----------
+    every : int
+        False alarms that are allowed: one in so many windows.
+    """
+    layout = score_layout(stream.baseline.profile)
+    settings = PersistenceSettings(false_alarm_every=every * DAY)
     state = EvidenceState.empty(stream.baseline.spec.version)
     for t, sums in enumerate(stream.scores(windows, rng)):
         window = Window(START + t * DAY, START + (t + 1) * DAY)
@@ -243,3 +254,148 @@ def verdicts(
             window_length=DAY,
         )
         yield state, 0.0 if found.verdict == "insufficient_data" else found.value
+
+
+def first_alarm(
+    stream: Stream, windows: int, rng: np.random.Generator, every: int
+) -> tuple[float, float]:
+    """Return the number of windows before the first alarm (infinite: none), and the highest value.
+
+    The run ends with its first alarm.
+    """
+    highest = 0.0
+    for t, (_, value) in enumerate(values(stream, windows, rng, every)):
+        highest = max(highest, value)
+        if value >= every:
+            return float(t), highest
+    return math.inf, highest
+
+
+def false_alarms(
+    seed: int,
+    *,
+    rows: int,
+    baseline_rows: int,
+    windows: int,
+    runs: int,
+    design_effect: float = 1.0,
+    memory: float = 0.0,
+) -> str:
+    """Return table cells: runs with an alarm, and the values that runs reach."""
+    rng = np.random.default_rng(seed)
+    alarms, highest = 0, []
+    for _ in range(runs):
+        baseline = make_baseline(
+            baseline_rows, rng, design_effect=design_effect, cluster=min(rows, baseline_rows)
+        )
+        stream = Stream(baseline, rows, design_effect=design_effect, memory=memory)
+        first, top = first_alarm(stream, windows, rng, every=windows)
+        alarms += math.isfinite(first)
+        highest.append(top)
+    low, high = interval(alarms, runs)
+    reach = f"{np.median(highest):.0f}"
+    return f"{alarms} of {runs} ({100 * low:.0f} to {100 * high:.0f} %) | {reach}"
+
+
+def independent() -> None:
+    """Print false alarms on independent rows."""
+    print("| rows | baseline | windows = allowed per alarm | runs with an alarm | median maximum |")
+    print("|---|---|---|---|---|")
+    cases = [(rows, 10_000, 365, 24) for rows in SIZES]
+    cases += [(rows, base, 2000, 10) for base in (2000, 10_000) for rows in (200, 1000)]
+    for i, (rows, base, windows, runs) in enumerate(cases):
+        cells = false_alarms(100 + i, rows=rows, baseline_rows=base, windows=windows, runs=runs)
+        print(f"| {rows:,} | {base:,} | {windows:,} | {cells} |", flush=True)
+
+
+def clustered() -> None:
+    """Print false alarms where windows differ more than their rows say."""
+    print(
+        "| rows | design effect | correlation of neighbors | runs with an alarm | median maximum |"
+    )
+    print("|---|---|---|---|---|")
+    cases = [(200, 10.0, 0.0), (1000, 3.0, 0.0), (1000, 10.0, 0.0), (1000, 10.0, 0.4)]
+    for i, (rows, effect, memory) in enumerate([*cases, (1000, 10.0, 0.7)]):
+        cells = false_alarms(
+            200 + i,
+            rows=rows,
+            baseline_rows=10_000,
+            windows=365,
+            runs=24,
+            design_effect=effect,
+            memory=memory,
+        )
+        print(f"| {rows:,} | {effect:g} | {memory:g} | {cells} |", flush=True)
+
+
+def delays() -> None:
+    """Print how many windows a lasting shift takes to be found."""
+    print("| shift | rows | healthy windows before | one false alarm in | found | median delay |")
+    print("|---|---|---|---|---|---|")
+    cases = [
+        (0.1, 1000, 30, 365),
+        (0.1, 1000, 30, 8760),
+        (0.05, 1000, 30, 365),
+        (0.05, 1000, 100, 365),
+        (0.1, 1000, 0, 365),
+        (0.05, 1000, 0, 365),
+        (0.1, 200, 30, 365),
+        (0.25, 200, 30, 365),
+    ]
+    for i, (shift, rows, healthy, every) in enumerate(cases):
+        rng = np.random.default_rng(300 + i)
+        found = []
+        for _ in range(DELAY_RUNS):
+            stream = Stream(make_baseline(10_000, rng), rows, shift=shift, moved_from=healthy)
+            first, _ = first_alarm(stream, healthy + LONGEST_DELAY, rng, every)
+            # An alarm before the shift is none of the shift's.
+            found.append(first - healthy + 1 if first >= healthy else math.inf)
+        found.sort()
+        # Order statistics that hold the median between them 95 times in 100.
+        half = 0.98 * math.sqrt(DELAY_RUNS)
+        low = found[max(0, math.floor(DELAY_RUNS / 2 - half))]
+        high = found[min(DELAY_RUNS - 1, math.ceil(DELAY_RUNS / 2 + half))]
+        share = sum(map(math.isfinite, found)) / DELAY_RUNS
+        print(
+            f"| {shift:g} sd | {rows:,} | {healthy} | {every:,} windows | {100 * share:.0f} % | "
+            f"{_count(found[DELAY_RUNS // 2])} ({_count(low)} to {_count(high)}) |",
+            flush=True,
+        )
+
+
+def _count(windows: float) -> str:
+    return f"{windows:.0f}" if math.isfinite(windows) else f"over {LONGEST_DELAY}"
+
+
+def state_size() -> None:
+    """Print how large the state is and how long one window takes."""
+    rng = np.random.default_rng(400)
+    stream = Stream(make_baseline(10_000, rng), 1000)
+    layout = score_layout(stream.baseline.profile)
+    state = EvidenceState.empty(stream.baseline.spec.version)
+    print("| windows | entries | state of 20 columns, kB |")
+    print("|---|---|---|")
+    for t, sums in enumerate(stream.scores(10_000, rng), start=1):
+        window = Window(START + t * DAY, START + (t + 1) * DAY)
+        state = add_window(state, WindowScores(layout=layout, window=window, rows=1000, sums=sums))
+        if t in (10, 100, 1000, 10_000):
+            print(f"| {t:,} | {len(state.starts)} | {len(encode_evidence(state)) / 1000:.1f} |")
+
+
+TABLES = {
+    "independent": independent,
+    "clustered": clustered,
+    "delays": delays,
+    "state": state_size,
+}
+
+
+def main(names: Sequence[str]) -> None:
+    """Print the named tables, or all."""
+    for name in names or TABLES:
+        TABLES[name]()
+        print()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -74,6 +74,23 @@ def profile(folder: Path) -> dict[str, Any]:
     return {"rows": total.rows, "seconds": seconds, "profile_bytes": len(encoded)}
 
 
+def joint(folder: Path) -> dict[str, Any]:
+    """Columns to sums over whole rows; decoding is not timed."""
+    from driftgauge.capture.reader import read_capture
+    from driftgauge.columns import Rejects
+    from driftgauge.profile.joint import JointCounter
+
+    counter = JointCounter(_baseline(folder).spec.joint)
+    rows, seconds = 0, 0.0
+    with (folder / "capture.jsonl").open("rb") as stream:
+        for batch in read_capture(stream, schema=_schema(), source="bench", rejects=Rejects()):
+            started = time.process_time()
+            counter.count(batch.columns, batch.rows)
+            seconds += time.process_time() - started
+            rows += batch.rows
+    return {"rows": rows, "seconds": seconds}
+
+
 def judge(folder: Path) -> dict[str, Any]:
     """One merged profile to verdicts, in milliseconds of one call."""
     from driftgauge.profile.codec import decode_profile
@@ -170,7 +187,7 @@ def merge(folder: Path) -> dict[str, Any]:
 
 
 STAGES: dict[str, Callable[[Path], dict[str, Any]]] = {
-    stage.__name__: stage for stage in (scan, decode, profile, count, judge, whole, merge)
+    stage.__name__: stage for stage in (scan, decode, profile, joint, count, judge, whole, merge)
 }
 
 

@@ -10,7 +10,7 @@ import base64
 import binascii
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -33,6 +33,14 @@ from driftgauge.errors import BaselineError, ProfileError
 from driftgauge.profile.build import profile_columns
 from driftgauge.profile.cells import choose_feature, finite_numbers
 from driftgauge.profile.codec import decode_profile, encode_profile
+from driftgauge.profile.joint import check_joint, joint_moments
+from driftgauge.profile.joint_choice import (
+    JointChance,
+    choose_joint,
+    decode_chance,
+    encode_chance,
+    learn_chance,
+)
 from driftgauge.profile.profile import Profile
 from driftgauge.profile.spec import FeatureSpec, ProfileSpec, Role
 from driftgauge.report.model_monitor import encode_statistics
@@ -68,6 +76,8 @@ class Baseline:
     importances : mapping of str to float
         Each input's share of what the inputs tell about the label, see ``drift.importance``; empty
         where the label is unknown.
+    joint : JointChance or None
+        What sums over whole rows of the training data do by chance, if the specification has any.
     """
 
     spec: ProfileSpec
@@ -76,6 +86,7 @@ class Baseline:
     statistics: bytes
     created: datetime
     importances: Mapping[str, float] = field(default_factory=dict)
+    joint: JointChance | None = None
 
     @property
     def version(self) -> str:
@@ -89,6 +100,7 @@ class _Document(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     spec: ProfileSpec
     profile: str
     importances: dict[str, float] = {}
+    joint: dict[str, str] | None = None
 
 
 def build_baseline(
@@ -145,6 +157,10 @@ def build_baseline(
         role: Role = "output" if name in outputs else "input"
         features.append(choose_feature(name, role, column, None if kind == "text" else kind))
     spec = ProfileSpec(version=version, features=tuple(features))
+    importances = _importances(columns, label, spec)
+    ignored = frozenset(name for name, settings in settings_of.items() if settings.ignore)
+    joint = choose_joint(features, used, rows=rows, ignored=ignored, importances=importances)
+    spec = replace(spec, joint=joint)
     profile = profile_columns(spec, used, rows=rows)
     values = {
         feature.name: finite_numbers(used[feature.name])
@@ -157,7 +173,10 @@ def build_baseline(
         constraints=suggest_constraints(profile),
         statistics=encode_statistics(profile, values=values),
         created=created,
-        importances=_importances(columns, label, spec),
+        importances=importances,
+        joint=None
+        if joint is None
+        else learn_chance(joint, used, rows, joint_moments(joint, profile.joint)),
     )
 
 
@@ -178,6 +197,7 @@ def encode_baseline(baseline: Baseline) -> bytes:
         spec=baseline.spec,
         profile=base64.b64encode(encode_profile(baseline.profile)).decode("ascii"),
         importances=dict(baseline.importances),
+        joint=None if baseline.joint is None else encode_chance(baseline.joint),
     )
     return msgspec.json.encode(document)
 
@@ -202,6 +222,7 @@ def decode_baseline(data: bytes, *, constraints: bytes, statistics: bytes) -> Ba
         stored = base64.b64decode(document.profile, validate=True)
         profile = decode_profile(stored, document.spec)
         created = parse_time(document.created)
+        joint = _read_chance(document)
         if not all(0.0 <= weight < math.inf for weight in document.importances.values()):
             raise ValueError("an importance is negative or infinite")
     except (msgspec.MsgspecError, ProfileError, binascii.Error, ValueError) as error:
@@ -213,6 +234,7 @@ def decode_baseline(data: bytes, *, constraints: bytes, statistics: bytes) -> Ba
         statistics=statistics,
         created=created,
         importances=document.importances,
+        joint=joint,
     )
 
 
@@ -329,8 +351,19 @@ def _check_spec(spec: ProfileSpec) -> None:
     names = [feature.name for feature in spec.features]
     if len(set(names)) != len(names):
         raise ValueError("two columns share a name")
+    if spec.joint is not None:
+        check_joint(spec.joint, names)
     for feature in spec.features:
         _check_feature(feature)
+
+
+def _read_chance(document: _Document) -> JointChance | None:
+    spec = document.spec.joint
+    if (spec is None) != (document.joint is None):
+        raise ValueError("the joint distribution is incomplete")
+    if spec is None or document.joint is None:
+        return None
+    return decode_chance(document.joint, spec)
 
 
 def _check_feature(feature: FeatureSpec) -> None:

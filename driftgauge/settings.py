@@ -99,7 +99,7 @@ class PersistenceSettings(Settings):
         description="First windows, which only teach how much windows differ without drift.",
     )
     min_shift: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        default=0.01,
+        default=0.005,
         description="Largest shift that is nobody's alarm, in the baseline's standard deviations.",
     )
 

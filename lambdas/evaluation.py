@@ -345,8 +345,10 @@ def measures(verdict: WindowVerdict) -> Iterator[Measure]:
         yield Measure("DriftedFeatures", len(verdict.drifted_inputs))
         yield Measure("DriftedPredictions", len(verdict.drifted_outputs))
     persistent, joint = verdict.persistent, verdict.joint
-    if persistent is not None and persistent.verdict != "insufficient_data":
-        ratio = persistent.value / persistent.threshold
+    if persistent is not None:
+        # A new baseline's evidence starts with nothing, and what rang before it must fall silent.
+        learning = persistent.verdict == "insufficient_data"
+        ratio = 0.0 if learning else persistent.value / persistent.threshold
         yield Measure("PersistentDrift", min(ratio, _MOST_EVIDENCE), "None")
     if joint is not None and joint.verdict != "insufficient_data":
         yield Measure("JointDrift", float(joint.verdict == "drift"))

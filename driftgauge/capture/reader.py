@@ -11,10 +11,10 @@ import numpy as np
 from driftgauge.capture.envelope import Envelopes, Moments, Record
 from driftgauge.capture.joining import interleave, join_batches
 from driftgauge.capture.lines import Lines, read_lines
-from driftgauge.capture.records import Names, RecordReader, names_of
+from driftgauge.capture.records import Names, Reading, RecordReader, names_of
 from driftgauge.capture.regular import RegularReader
 from driftgauge.capture.schema import CaptureSchema
-from driftgauge.capture.skeleton import Skeleton
+from driftgauge.capture.skeleton import INPUT, LONGEST_LINE, OUTPUT, Sifted, Skeleton
 from driftgauge.columns import Rejects, RowBatch
 
 # Some thousand rows: enough to spread the cost of a numpy call, and not much beyond the caches.
@@ -104,11 +104,17 @@ class _ObjectReader:
 
     def read(self, some: Lines) -> Iterator[RowBatch]:
         """Read some lines; those that are not alike are kept until there are enough of them."""
-        batch = self._read_alike(some)
-        if batch is not None:
-            yield from self._flush()
-            yield batch
-            return
+        if self._names is not None and len(some.block) <= _LONGEST_BLOCK:
+            batch = self._read_alike(some, self._names)
+            if batch is not None:
+                yield from self._flush()
+                yield batch
+                return
+            mostly = self._read_mostly_alike(some, self._names)
+            if mostly is not None:
+                yield from self._flush()
+                yield self._read_others(some, *mostly, self._names)
+                return
         records, numbers = self._envelopes.decode(some.lines, some.first)
         self._records.extend(records)
         self._numbers.extend(numbers)
@@ -127,23 +133,62 @@ class _ObjectReader:
         yield from self._flush()
         self._envelopes.check()
 
-    def _read_alike(self, some: Lines) -> RowBatch | None:
+    def _read_alike(self, some: Lines, names: Names) -> RowBatch | None:
         """Read lines that differ in nothing but their texts; None if they do not."""
-        if self._names is None or len(some.block) > _LONGEST_BLOCK:
-            return None
         match = None if self._skeleton is None else self._skeleton.match(some.block)
         if match is None:
             first, _, _ = some.block.partition(b"\n")
             learned = Skeleton.learn(first, self._envelopes.decode_line)
-            if learned is None:
-                return None
-            self._skeleton = learned
-            match = learned.match(some.block)
-        batch = None if match is None else self._regular.read_match(match, self._names)
+            if learned is not None and learned != self._skeleton:
+                match = learned.match(some.block)
+            # One odd line at the start of a block is no reason to forget.
+            if match is not None or self._skeleton is None:
+                self._skeleton = learned
+        batch = None if match is None else self._regular.read_match(match, names)
         if match is not None and batch is not None:
             some.count = match.lines
             self._envelopes.add_records(match.lines)
         return batch
+
+    def _read_mostly_alike(self, some: Lines, names: Names) -> tuple[RowBatch, Sifted] | None:
+        """Read those lines that are alike, and tell which they are; None if they are too few."""
+        widths = {INPUT: len(names.inputs or ()), OUTPUT: len(names.outputs or ())}
+        for skeleton in self._skeletons(some.block):
+            sifted = skeleton.sift(some.block, widths=widths)
+            alike = int(np.count_nonzero(sifted.flags))
+            if 2 * alike <= sifted.flags.shape[0]:
+                continue
+            match = skeleton.match(sifted.alike())
+            batch = None if match is None else self._regular.read_match(match, names)
+            if batch is not None:
+                self._skeleton = skeleton
+                self._envelopes.add_records(alike)
+                some.count = sifted.flags.shape[0]
+                return batch, sifted
+        return None
+
+    def _skeletons(self, block: bytes) -> Iterator[Skeleton]:
+        """Yield the skeleton that is known and, if it is another, that of a line in the middle."""
+        if self._skeleton is not None:
+            yield self._skeleton
+        start = block.rfind(b"\n", 0, len(block) // 2) + 1
+        middle, _, _ = block[start : start + LONGEST_LINE + 1].partition(b"\n")
+        learned = Skeleton.learn(middle, self._envelopes.decode_line)
+        if learned is not None and learned != self._skeleton:
+            yield learned
+
+    def _read_others(self, some: Lines, batch: RowBatch, sifted: Sifted, names: Names) -> RowBatch:
+        """Read the lines that are not alike one by one, and put them between the others."""
+        records: list[Record] = []
+        places: list[int] = []
+        others = np.flatnonzero(~sifted.flags).tolist()
+        for place, line in zip(others, sifted.lines(~sifted.flags), strict=True):
+            found, _ = self._envelopes.decode([line], some.first + place)
+            records.extend(found)
+            places.extend(place for _ in found)
+        reading = self._tolerant.read(records, [some.first + place for place in places], names)
+        alike = np.flatnonzero(sifted.flags).tolist()
+        return _together(batch, reading, [*alike, *(places[i] for i in reading.kept)], names)
 
     def _flush(self) -> Iterator[RowBatch]:
         records, numbers = self._records, self._numbers
@@ -177,10 +222,17 @@ def _read(
         flags = [False] * len(records)
     others = [i for i, flag in enumerate(flags) if not flag]
     reading = tolerant.read([records[i] for i in others], [numbers[i] for i in others], names)
-    rest = reading.batch
-    if batch is None or rest is None:
-        return batch or rest
-    outputs = [name for name in batch.columns if name in (names.outputs or ())]
-    both = join_batches([batch, rest], first=[*outputs, *list(rest.columns)[: reading.outputs]])
+    if batch is None:
+        return reading.batch
     places = [*compress(range(len(records)), flags), *(others[i] for i in reading.kept)]
+    return _together(batch, reading, places, names)
+
+
+def _together(batch: RowBatch, reading: Reading, places: list[int], names: Names) -> RowBatch:
+    """Put what was read at once and one by one into one batch, records in order of places."""
+    if reading.batch is None:
+        return batch
+    outputs = [name for name in batch.columns if name in (names.outputs or ())]
+    first = [*outputs, *list(reading.batch.columns)[: reading.outputs]]
+    both = join_batches([batch, reading.batch], first=first)
     return interleave(both, np.array(places, dtype=np.intp))

@@ -9,16 +9,25 @@ and control characters is the same JSON string wherever it stands.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, overload
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from driftgauge.capture.envelope import Payload, Record
-from driftgauge.capture.grid import ESCAPED_NEWLINE, Bytes, Index, is_plain, pieces, slices
+from driftgauge.capture.grid import (
+    COMMA,
+    ESCAPED_NEWLINE,
+    Bytes,
+    Index,
+    is_plain,
+    pieces,
+    slices,
+)
 
 INPUT: Final = "input"
 OUTPUT: Final = "output"
@@ -36,6 +45,8 @@ _BRACE: Final = ord("{")
 # In longer lines a search for the next brace is faster than a look at each byte.
 _SHORT_LINE: Final = 4096
 _NEWLINE: Final = ord("\n")
+_QUOTE: Final = ord('"')
+_LOWEST_PRINTED: Final = 32
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,6 +85,13 @@ class FixedTexts(Sequence[str]):
             return tuple(self[i] for i in range(*index.indices(len(self))))
         at = range(len(self))[index] * self._length
         return self._data[at : at + self._length].decode("utf-8")
+
+    def __iter__(self) -> Iterator[str]:
+        places = range(0, len(self._data), self._length)
+        if not self._data.isascii():
+            return (self._data[at : at + self._length].decode("utf-8") for at in places)
+        text = self._data.decode("ascii")
+        return (text[at : at + self._length] for at in places)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, (tuple, FixedTexts)):
@@ -124,6 +142,37 @@ class Match:
         return slices(self.block, self.spans[name].starts, self.spans[name].ends)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sifted:
+    """A block of lines, and which of them are alike.
+
+    Attributes
+    ----------
+    block : bytes
+        The lines, with a newline between them.
+    starts, ends : ndarray of int, shape (lines,)
+        Where each line is.
+    flags : ndarray of bool, shape (lines,)
+        Whether it is like the others.
+    """
+
+    block: bytes
+    starts: Index
+    ends: Index
+    flags: NDArray[np.bool_]
+
+    def alike(self) -> bytes:
+        """Return the lines that are alike, as a block."""
+        # Neighbours are copied together.
+        steps = np.diff(self.flags.astype(np.int8), prepend=0, append=0)
+        firsts, lasts = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1) - 1
+        return b"\n".join(slices(self.block, self.starts[firsts], self.ends[lasts]))
+
+    def lines(self, chosen: NDArray[np.bool_]) -> list[bytes]:
+        """Return copies of some lines."""
+        return [*map(bytes, slices(self.block, self.starts[chosen], self.ends[chosen]))]
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Text:
     """One text of a line and what comes before it.
@@ -158,6 +207,7 @@ class Skeleton:
         self.names = frozenset(text.name for text in texts)
         whole = b"".join(text.before for text in texts) + after
         self._braces = whole.count(b"{")
+        self._quotes = whole.count(b'"')
         self._first_brace = texts[0].before.find(b"{")
 
     @classmethod
@@ -197,6 +247,14 @@ class Skeleton:
         skeleton = cls(texts, line[at:])
         return skeleton if skeleton._is_tellable() else None
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Skeleton):
+            return NotImplemented
+        return (self._texts, self._after) == (other._texts, other._after)
+
+    def __hash__(self) -> int:
+        return hash((*self._texts, self._after))
+
     def _is_tellable(self) -> bool:
         """Tell whether there is a brace between any two texts of unknown length."""
         if self._first_brace < 0:
@@ -229,24 +287,73 @@ class Skeleton:
         line_ends = np.append(starts[1:] - 1, len(block))
         if starts[0] or not (view[line_ends[:-1]] == _NEWLINE).all():
             return None
+        spans, alike = self._find(block, starts, line_ends, braces)
+        if not alike.all():
+            return None
+        match = Match(block=block, lines=lines, spans=spans)
+        return match if self._are_plain(match) else None
+
+    def sift(self, block: bytes, *, widths: Mapping[str, int]) -> Sifted:
+        """Tell which lines of a block look as if a block of them alone would match.
+
+        Parameters
+        ----------
+        block : bytes
+            Lines with newlines between them and none at the end.
+        widths : dict of str to int
+            How many cells the rows of each payload have.
+        """
+        view = np.frombuffer(block, dtype=np.uint8)
+        newlines = np.flatnonzero(view == _NEWLINE)
+        starts, ends = np.append(0, newlines + 1), np.append(newlines, len(block))
+        braces = _braces_of(block)
+        first = np.searchsorted(braces, starts)
+        places = np.flatnonzero(np.diff(first, append=braces.shape[0]) == self._braces)
+        table = braces[first[places, None] + np.arange(self._braces)]
+        spans, alike = self._find(block, starts[places], ends[places], table)
+        for found in spans.values():
+            alike &= found.ends > found.starts
+        flags = np.zeros(starts.shape[0], dtype=np.bool_)
+        flags[places] = alike & _have_even_rows(view, spans, widths)
+        quotes = np.flatnonzero(view == _QUOTE)
+        flags &= np.diff(np.searchsorted(quotes, starts), append=quotes.shape[0]) == self._quotes
+        escapes = np.flatnonzero(view[:-1] == ESCAPED_NEWLINE[0])
+        odd = [escapes[view[escapes + 1] != ESCAPED_NEWLINE[1]]]
+        if int(view.min()) < _NEWLINE or np.count_nonzero(view < _LOWEST_PRINTED) > newlines.size:
+            odd.append(np.flatnonzero((view < _LOWEST_PRINTED) & (view != _NEWLINE)))
+        flags[np.searchsorted(newlines, np.concatenate(odd))] = False
+        sifted = Sifted(block=block, starts=starts, ends=ends, flags=flags)
+        if not _is_utf8(block):
+            flags &= np.array([_is_utf8(line) for line in sifted.lines(~np.zeros_like(flags))])
+        return sifted
+
+    def _find(
+        self, block: bytes, starts: Index, line_ends: Index, braces: Index
+    ) -> tuple[dict[str, Spans], NDArray[np.bool_]]:
+        """Find the texts of lines, and tell which lines have the skeleton.
+
+        Parameters
+        ----------
+        block : bytes
+        starts, line_ends : ndarray of int, shape (lines,)
+            Where each line is.
+        braces : ndarray of int, shape (lines, braces of the skeleton)
+            The opening braces of each line.
+        """
         spans: dict[str, Spans] = {}
+        alike = np.ones(starts.shape[0], dtype=np.bool_)
         cursor = starts
         for i, text in enumerate(self._texts):
-            if not _all_hold(block, cursor, text.before):
-                return None
+            alike &= _hold(block, cursor, text.before)
             start = cursor + len(text.before)
             cursor = (
                 start + text.length if text.length is not None else self._end(i, braces, line_ends)
             )
-            if not (start <= cursor).all():
-                return None
+            alike &= start <= cursor
             spans[text.name] = Spans(starts=start, ends=cursor)
-        if not _all_hold(block, cursor, self._after):
-            return None
-        if not np.array_equal(cursor + len(self._after), line_ends):
-            return None
-        match = Match(block=block, lines=lines, spans=spans)
-        return match if self._are_plain(match) else None
+        alike &= _hold(block, cursor, self._after)
+        alike &= cursor + len(self._after) == line_ends
+        return spans, alike
 
     def _end(self, i: int, braces: Index, line_ends: Index) -> Index:
         """Return where texts of unknown length end: so much before the next brace or line end."""
@@ -290,14 +397,45 @@ def _braces_of(block: bytes) -> Index:
     return np.array(found, dtype=np.intp)
 
 
-def _all_hold(block: bytes, starts: Index, wanted: bytes) -> bool:
-    """Tell whether the same bytes are found at all places of a block."""
-    if int(starts.min()) < 0 or int(starts.max()) + len(wanted) > len(block):
-        return False
-    if not wanted:
+def _hold(block: bytes, starts: Index, wanted: bytes) -> NDArray[np.bool_] | bool:
+    """Tell at which places of a block some bytes are found."""
+    if not wanted or not starts.shape[0]:
         return True
-    found = pieces(block, starts, len(wanted)).tobytes()
-    return bool(found == wanted * starts.shape[0])
+    last = len(block) - len(wanted)
+    inside = (starts >= 0) & (starts <= last)
+    if not inside.all():
+        starts = np.clip(starts, 0, max(0, last))
+    found = pieces(block, starts, len(wanted))
+    if found.tobytes() == wanted * starts.shape[0]:
+        return inside
+    same: NDArray[np.bool_] = (found == np.frombuffer(wanted, dtype=np.uint8)).all(axis=1)
+    return same & inside
+
+
+def _counts(positions: Index, starts: Index, ends: Index) -> Index:
+    """Return how many of the positions, in order, lie between each start and end."""
+    found: Index = np.searchsorted(positions, ends) - np.searchsorted(positions, starts)
+    return found
+
+
+def _have_even_rows(
+    view: Bytes, spans: Mapping[str, Spans], widths: Mapping[str, int]
+) -> NDArray[np.bool_] | bool:
+    """Tell which lines have as many cells as their rows need, and equally many rows each side."""
+    commas = np.flatnonzero(view == COMMA)
+    newlines = np.flatnonzero(view == ESCAPED_NEWLINE[0])
+    even: NDArray[np.bool_] | bool = True
+    counts: Index | None = None
+    for name, width in widths.items():
+        if name not in spans:
+            continue
+        starts, ends = spans[name].starts, spans[name].ends
+        # A newline at the end starts no row.
+        rows = 1 + _counts(newlines, starts, ends - len(ESCAPED_NEWLINE))
+        even &= _counts(commas, starts, ends) == rows * (width - 1)
+        even &= True if counts is None else counts == rows
+        counts = rows
+    return even
 
 
 def _is_utf8(block: bytes) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from driftgauge import __version__
+from driftgauge.cli import planning_texts as texts
 from driftgauge.errors import DriftgaugeError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ examples:
   driftgauge analyze --capture captures/ --baseline baseline/ --out report/
   driftgauge replay --capture s3://bucket/captures/my-endpoint/ --baseline baseline/ \\
       --window 1d
+  driftgauge calibrate --baseline baseline/ --rows 2000 --window 1d
   driftgauge cost --rows-per-hour 20000
   driftgauge migrate --schedule churn-hourly
 
@@ -66,6 +68,9 @@ A baseline of Model Monitor is enough where the training data is gone:
 _ANALYZE = """\
 Compare captured data with a baseline, all of it as one window.
 
+The monitor's windows, or hours, days or weeks, are judged as well, for the evidence
+over time and the history in the report.
+
 Writes into the folder given with --out:
   report.html                  the report, one self-contained file
   verdicts.json                the verdict on every feature with its evidence
@@ -79,15 +84,16 @@ example:
   driftgauge analyze --capture captures/ --baseline baseline/ --out report/ \\
       && echo "nothing found"
 
-exit status: 0 if no feature drifted and no check failed, 1 if one did, 2 on an error.
+exit status: 0 if nothing drifted and no check failed, 1 if one did, 2 on an error.
 """
 
 _REPLAY = """\
 Replay captured data window by window, and say what a monitor would have done.
 
-Each window is compared with the baseline on its own, in time order. Rows belong to
-windows by their inference time, whichever file they are in. Windows without any row
-are left out.
+Windows are judged in time order, each as the monitor would have judged it: against the
+baseline, by the evidence of all windows so far, by how columns go together, and, with
+--config, against the monitor file's references. Rows belong to windows by their
+inference time, whichever file they are in. Windows without any row are left out.
 """
 
 _REPLAY_EXAMPLES = """\
@@ -96,18 +102,26 @@ examples:
   driftgauge replay --capture captures/ --baseline baseline/ --window 500rows --json \\
       | jq -c 'select(.alarm) | [.window_start, .rows]'
 
-With --json standard output holds one JSON object a line and nothing else:
+With --json standard output holds one JSON object a line and nothing else: what the
+deployed monitor writes to verdicts.json, with alarm and complete. Among it:
   window_start, window_end   ISO 8601, UTC; the end is not part of the window
   rows                       predictions in the window
   complete                   false for the last of the windows of a number of rows if
                              fewer rows were left
-  alarm                      whether a feature drifted or a check failed
+  alarm                      whether anything drifted or a check failed
   violations                 failed checks: feature_name, constraint_check_type,
                              description
-  features                   name, role, verdict (ok, drift or insufficient_data),
-                             distance, p_value, adjusted_p_value, effect, rows,
-                             threshold (only with --mode strict, where distance is
-                             Model Monitor's and there is no effect)
+  features                   name, role, verdict (ok, drift, seasonal or
+                             insufficient_data), reason, effect, distance and its
+                             interval, p_value, adjusted_p_value, what moved, which
+                             segments carry it, the smallest detectable shift, ...
+                             (with --mode strict distance is Model Monitor's, with
+                             its threshold, and there is no effect)
+  persistent                 evidence of a lasting shift: value, threshold, and since
+                             when, by feature
+  joint                      how columns go together: tests and pairs
+  predictions                shares of the predicted classes or scores
+  references                 the verdicts against the references
 
 exit status: 0 if the replay ran, whatever it found, 2 on an error.
 """
@@ -119,47 +133,6 @@ Print the JSON Schema of a monitor's YAML file, for editors and checks.
 _SCHEMA_EXAMPLES = """\
 example:
   driftgauge schema > docs/monitor.schema.json
-"""
-
-_COST = """\
-Estimate what the monitors will cost in a month, item by item.
-
-Computed from the monitor files and the assumptions below; nothing is asked of AWS
-except the baseline's number of columns, if --store is given. Prices are list prices of
-us-east-1 without free tiers. Beside it stands what hourly Model Monitor jobs would cost.
-"""
-
-_COST_EXAMPLES = """\
-examples:
-  driftgauge cost
-  driftgauge cost --monitors monitors/ --rows-per-hour 20000 --features 80
-  driftgauge cost --json | jq '.monitors[] | [.name, .total]'
-
-With --json standard output holds one JSON object: total, shared (what is there once per
-deployment) and monitors, each with its assumptions and items; amounts are US dollars.
-docs/costs.md explains the items.
-"""
-
-_MIGRATE = """\
-Write monitor files that reproduce monitors of SageMaker Model Monitor.
-
-Reads what the AWS CLI prints, or what boto3 returns, for
-  describe-monitoring-schedule               one or several
-  describe-data-quality-job-definition       and the three other job definitions, if the
-                                             schedule names one
-  describe-endpoint                          for variants and the place of the captures
-or asks SageMaker itself with --schedule. Writes one file for each schedule, in strict
-mode, and says what is left to do, what differs and what has no equivalent; the same
-list is at the top of the file.
-"""
-
-_MIGRATE_EXAMPLES = """\
-examples:
-  driftgauge migrate --schedule churn-hourly --region eu-west-1
-  driftgauge migrate schedule.json definition.json endpoint.json --out monitors/
-  driftgauge migrate schedule.json --captures s3://bucket/datacapture
-
-docs/migrate-command.md has the list of what becomes what.
 """
 
 
@@ -218,6 +191,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_baseline(commands)
     _add_analyze(commands)
     _add_replay(commands)
+    _add_calibrate(commands)
     _add_cost(commands)
     _add_migrate(commands)
     schema = _command(commands, "schema", "print the schema of a monitor file", _SCHEMA)
@@ -369,6 +343,80 @@ def _add_replay(commands: _Commands) -> None:
     parser.set_defaults(run=_run("replay"))
 
 
+def _add_calibrate(commands: _Commands) -> None:
+    parser = _command(
+        commands, "calibrate", "show what settings find and how often they err", texts.CALIBRATE
+    )
+    parser.epilog = texts.CALIBRATE_EXAMPLES
+    parser.add_argument(
+        "--baseline",
+        required=True,
+        metavar="DIR",
+        help="folder or s3:// URI that `driftgauge baseline` wrote, or that holds Model Monitor's "
+        "statistics.json and constraints.json",
+    )
+    parser.add_argument(
+        "--outputs",
+        type=_names,
+        default=(),
+        metavar="NAME,...",
+        help="the model's predictions among the columns of Model Monitor's two files "
+        "(default: what the monitor file says)",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="monitor file whose settings apply: limits, overrides, window",
+    )
+    parser.add_argument(
+        "--rows",
+        type=_count,
+        metavar="N",
+        help="rows of a window (default: the median of past captures)",
+    )
+    often = parser.add_mutually_exclusive_group()
+    often.add_argument(
+        "--window",
+        type=_window,
+        metavar="LENGTH",
+        help="15m, 1h, 1d or 1w (default: the monitor file's, else 1d)",
+    )
+    often.add_argument(
+        "--windows-per-day",
+        type=_amount,
+        metavar="N",
+        help="instead of --window: how many windows come in a day",
+    )
+    parser.add_argument(
+        "--capture",
+        nargs="+",
+        metavar="PATH",
+        help="past captured data: .jsonl files, folders of them or s3:// URIs",
+    )
+    parser.add_argument(
+        "--variant",
+        metavar="NAME",
+        help="use the captured rows of one variant only (default: all captures together)",
+    )
+    parser.add_argument(
+        "--windows",
+        type=_count,
+        default=500,
+        metavar="N",
+        help="how many unchanged windows of each size are drawn; more make narrower intervals "
+        "(default: 500)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="start of the random numbers; the same seed gives the same figures (default: 0)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=_run("calibration", "calibrate"))
+
+
 def _amount(text: str) -> float:
     try:
         number = float(text)
@@ -386,8 +434,8 @@ def _count(text: str) -> int:
 
 
 def _add_cost(commands: _Commands) -> None:
-    parser = _command(commands, "cost", "estimate what the monitors cost in a month", _COST)
-    parser.epilog = _COST_EXAMPLES
+    parser = _command(commands, "cost", "estimate what the monitors cost in a month", texts.COST)
+    parser.epilog = texts.COST_EXAMPLES
     parser.add_argument(
         "--monitors",
         default="monitors",
@@ -430,8 +478,8 @@ def _add_cost(commands: _Commands) -> None:
 
 
 def _add_migrate(commands: _Commands) -> None:
-    parser = _command(commands, "migrate", "take over monitors of Model Monitor", _MIGRATE)
-    parser.epilog = _MIGRATE_EXAMPLES
+    parser = _command(commands, "migrate", "take over monitors of Model Monitor", texts.MIGRATE)
+    parser.epilog = texts.MIGRATE_EXAMPLES
     parser.add_argument(
         "files", nargs="*", metavar="FILE", help="JSON of a describe command, or a list of several"
     )

@@ -97,6 +97,17 @@ def progress(total: int, label: str, *, printing: bool = False) -> Iterator[Call
         yield lambda size: bar.update(task, advance=size)
 
 
+@contextmanager
+def steps(total: int, label: str) -> Iterator[Callable[[int], None]]:
+    """Show how many of ``total`` steps are done, on standard error if it is a terminal."""
+    if not _bar_is_welcome(printing=False):
+        yield lambda _: None
+        return
+    with _bars(MofNCompleteColumn(), TimeRemainingColumn()) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda done: bar.update(task, advance=done)
+
+
 def judging(windows: Iterable[ProfiledWindow], *, printing: bool) -> Iterator[ProfiledWindow]:
     """Pass windows on and show how many of them are done, if their number is known."""
     if not isinstance(windows, Sized) or not _bar_is_welcome(printing=printing):

@@ -27,12 +27,15 @@ from driftgauge.drift.references import (
     seasonal_columns,
 )
 from driftgauge.drift.scores import window_scores
+from driftgauge.drift.segments import segment_shifts
 from driftgauge.drift.verdict import (
     BASELINE_DRIFT,
+    FeatureVerdict,
     JointVerdict,
     Mode,
     PersistentDrift,
     WindowVerdict,
+    weighted_sizes,
 )
 from driftgauge.profile.profile import Profile
 from driftgauge.settings import DecisionSettings, FeatureSettings
@@ -41,6 +44,9 @@ from driftgauge.windows import Window
 if TYPE_CHECKING:
     from driftgauge.baseline import Baseline
     from driftgauge.settings import ReferenceSettings
+
+# Columns whose segments are looked for.
+_EXPLAINED = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +182,7 @@ def assess_window(
     verdict = _refer(verdict, judged, rules.references, past)
     verdict = replace(
         verdict,
+        features=_explain_by_segments(verdict.features, baseline.profile, profile),
         persistent=_persistent(baseline.profile, rules, occasion, over_time, verdict),
         joint=_joint(baseline, profile, rules, over_time.dispersions),
         predictions=prediction_shifts(
@@ -301,6 +308,24 @@ def _refer(
             or violation.feature_name not in calm
         ),
         references=found,
+    )
+
+
+def _explain_by_segments(
+    features: Sequence[FeatureVerdict], baseline: Profile, profile: Profile
+) -> tuple[FeatureVerdict, ...]:
+    """Say which segments carry the shifts that are reported, of the columns that moved furthest."""
+    sizes = weighted_sizes(features)
+    reported = [f.name for f in features if f.verdict in ("drift", "seasonal")]
+    furthest = set(sorted(reported, key=lambda name: -sizes[name])[:_EXPLAINED])
+    return tuple(
+        replace(
+            feature,
+            segments=segment_shifts(baseline=baseline, profile=profile, feature=feature.name),
+        )
+        if feature.name in furthest
+        else feature
+        for feature in features
     )
 
 

@@ -12,10 +12,11 @@ Past windows, where there are any, say how much more windows differ than indepen
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import product
+from itertools import chain, product
 from typing import Final
 
 import numpy as np
@@ -29,12 +30,10 @@ from driftgauge.drift.trials import (
     Pace,
     PastWindow,
     Sequences,
-    judge_past,
+    Trials,
+    judged_columns,
     learn_dispersions,
-    quiet_windows,
 )
-from driftgauge.drift.verdict import FeatureVerdict
-from driftgauge.errors import ProfileError
 from driftgauge.profile.profile import Profile
 from driftgauge.profile.spec import Kind
 from driftgauge.settings import DecisionSettings, FeatureSettings
@@ -45,7 +44,7 @@ MIN_EFFECTS: Final = (0.01, 0.02, 0.05)
 ALPHAS: Final = (0.01, 0.05)
 # Sizes of windows, as multiples of the size they have.
 FACTORS: Final = (1.0, 0.5, 2.0)
-QUIET_WINDOWS: Final = 1000
+QUIET_WINDOWS: Final = 500
 _Z95 = 1.959963984540054
 _MONTH = timedelta(days=30)
 # Windows of the longest sequence that evidence over time is tried on.
@@ -129,8 +128,6 @@ class Option:
         Window size.
     alpha, min_effect : float
         As in ``DecisionSettings``.
-    current : bool
-        Whether these are the settings as they are.
     quiet : Alarms
         Of drawn windows: those with any drifted column.
     past : Alarms or None
@@ -138,15 +135,14 @@ class Option:
     past_columns : mapping of str to int
         In how many of these each column drifted.
     columns : tuple of Findable
-        Every judged column that can move.
+        With windows as they are every judged column that can move, else the typical ones.
     lasting : tuple of Lasting
-        An ordered and a categorical column, if the evidence over time is on.
+        The typical columns, if the evidence over time is on.
     """
 
     pace: Pace
     alpha: float
     min_effect: float
-    current: bool
     quiet: Alarms
     past: Alarms | None
     past_columns: Mapping[str, int]
@@ -164,22 +160,29 @@ class Option:
         low, high = self.quiet.interval
         return low * self.pace.per_year, high * self.pace.per_year
 
-    def typical(self, *, ordered: bool) -> Findable | None:
-        """Return the column of middling sensitivity in one window; None if there is none."""
-        return _typical([c for c in self.columns if (c.category is None) == ordered])
-
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """All options; the dispersions are what past windows taught about clustering."""
+    """What was found out.
+
+    Attributes
+    ----------
+    options : tuple of Option
+        The settings as they are, then the alternatives.
+    typical : tuple of str
+        The ordered and the categorical column of middling sensitivity, as far as there are any.
+    dispersions : mapping of str to float
+        What past windows taught about clustering, by column.
+    """
 
     options: tuple[Option, ...]
+    typical: tuple[str, ...]
     dispersions: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def current(self) -> Option:
         """The settings as they are."""
-        return next(option for option in self.options if option.current)
+        return self.options[0]
 
 
 def calibrate(
@@ -222,151 +225,124 @@ def calibrate(
         If a window is too small for any column to be judged.
     """
     past = past or {}
-    learnt = {
-        factor: learn_dispersions(baseline, past.get(factor, ()), decision) for factor in FACTORS
-    }
     options: list[Option] = []
+    typical: tuple[str, ...] = ()
     for factor in FACTORS:
+        known = past.get(factor, ())
         bench = Bench(
             baseline=baseline,
             decision=decision,
             features=features,
             pace=pace.scaled(factor),
-            dispersions=learnt[factor],
+            dispersions=learn_dispersions(baseline, known, decision),
             rng=np.random.default_rng((seed, round(4 * factor))),
         )
-        options.extend(_options_of(bench, past.get(factor, ()), windows, factor == 1.0, advance))
-    return Calibration(options=tuple(options), dispersions=learnt[1.0])
+        table = _Table(bench, known, windows, advance)
+        curves = table.curves(typical if options else bench.names)
+        if not options:
+            learnt = bench.dispersions
+            typical = _typical([table.findable(curve, table.limits[0]) for curve in curves])
+        options.extend(table.options(curves, typical))
+    return Calibration(options=tuple(options), typical=typical, dispersions=learnt)
 
 
 def steps_of(baseline: Profile, features: Mapping[str, FeatureSettings], windows: int) -> int:
-    """Return how many steps ``calibrate`` takes, for a progress bar."""
-    columns = len(_judged(baseline, features))
-    return len(FACTORS) * (windows // WINDOWS_PER_BASELINE + columns + 1)
+    """Return about how many steps ``calibrate`` takes, for a progress bar."""
+    columns = len(judged_columns(baseline, features))
+    typical = 2
+    drawn = len(FACTORS) * (windows // WINDOWS_PER_BASELINE)
+    moved = columns + (len(FACTORS) - 1) * typical
+    return drawn + moved + len(FACTORS) * typical
 
 
-def _judged(baseline: Profile, features: Mapping[str, FeatureSettings]) -> list[str]:
-    names = (feature.name for feature in baseline.spec.features)
-    return [name for name in names if not (name in features and features[name].ignore)]
-
-
-def _options_of(
-    bench: Bench,
-    past: Sequence[PastWindow],
-    windows: int,
-    as_is: bool,
-    advance: Callable[[int], None],
-) -> list[Option]:
-    """Return the options with one window size; the current one first."""
-    quiet = quiet_windows(bench, windows, advance)
-    if not any(verdict.effect is not None for verdict in quiet[0]):
-        raise ProfileError(
-            f"no column can be judged in windows of {bench.pace.rows:,} rows: "
-            f"{bench.decision.min_rows:,} are needed (decision.min_rows); choose longer windows"
-        )
-    judged = judge_past(bench, past)
-    now = (bench.decision.alpha, bench.decision.min_effect)
-    limits = list(dict.fromkeys((now, *sorted(product(ALPHAS, MIN_EFFECTS)))))
-    names = _judged(bench.baseline, bench.features)
-    curves = []
-    findable: dict[tuple[float, float], list[Findable]] = {pair: [] for pair in limits}
-    for name in names:
-        curve = Curve(bench, name, len(names))
-        if curve.movable:
-            curves.append(curve)
-            for pair, found in findable.items():
-                found.append(_findable(bench, curve, *pair))
-        advance(1)
-    options = [
-        _option(bench, pair, quiet, judged, findable[pair], as_is and pair == now)
-        for pair in limits
-    ]
-    lasting = _lasting(bench, options[0], curves, len(names))
-    advance(1)
-    return [replace(option, lasting=lasting) for option in options]
-
-
-def _drifts(bench: Bench, verdict: FeatureVerdict, alpha: float, min_effect: float) -> bool:
-    """Decide from a verdict's evidence by other limits than it was decided by."""
-    if verdict.adjusted_p_value is None or verdict.effect is None:
-        return False
-    limit = bench.limit(verdict.name, min_effect)
-    return verdict.adjusted_p_value <= alpha and verdict.effect > limit
-
-
-def _option(
-    bench: Bench,
-    limits: tuple[float, float],
-    quiet: Sequence[Sequence[FeatureVerdict]],
-    judged: Sequence[Sequence[FeatureVerdict]],
-    columns: Sequence[Findable],
-    current: bool,
-) -> Option:
-    alpha, min_effect = limits
-    drifted, past = (
-        [[v.name for v in verdicts if _drifts(bench, v, alpha, min_effect)] for verdicts in windows]
-        for windows in (quiet, judged)
-    )
-    moved = [name for names in past for name in names]
-    return Option(
-        pace=bench.pace,
-        alpha=alpha,
-        min_effect=min_effect,
-        current=current,
-        quiet=Alarms(windows=len(drifted), drifted=sum(map(bool, drifted))),
-        past=Alarms(windows=len(past), drifted=sum(map(bool, past))) if past else None,
-        past_columns={name: moved.count(name) for name in dict.fromkeys(moved)},
-        columns=tuple(columns),
-        lasting=(),
-    )
-
-
-def _findable(bench: Bench, curve: Curve, alpha: float, min_effect: float) -> Findable:
-    a_day = int(DAY / bench.pace.length)
-    movement = curve.movement
-    category = None if movement.ordered else movement.category
-    return Findable(
-        name=movement.feature.name,
-        kind=movement.feature.kind,
-        category=None if category is None else movement.feature.categories[category],
-        window=curve.smallest(alpha, min_effect, CHANCE),
-        # Found in one of so many windows.
-        day=curve.smallest(alpha, min_effect, 1.0 - (1.0 - CHANCE) ** (1.0 / a_day))
-        if a_day
-        else None,
-    )
-
-
-def _typical(columns: Sequence[Findable]) -> Findable | None:
-    found = sorted((c for c in columns if c.window is not None), key=lambda c: c.window or 0.0)
-    return found[(len(found) - 1) // 2] if found else None
-
-
-def _lasting(
-    bench: Bench, option: Option, curves: Sequence[Curve], columns: int
-) -> tuple[Lasting, ...]:
-    """Return what the evidence over time finds of the typical columns."""
-    if not bench.decision.persistence.enabled:
-        return ()
-    month = min(_LONGEST_SEQUENCE, int(_MONTH / bench.pace.length))
-    day = min(month, int(DAY / bench.pace.length))
-    found = []
+def _typical(columns: Sequence[Findable]) -> tuple[str, ...]:
+    names = []
     for ordered in (True, False):
-        column = option.typical(ordered=ordered)
-        if column is None:
-            continue
-        curve = next(c for c in curves if c.movement.feature.name == column.name)
-        sequences = Sequences(bench, curve, columns)
-        found.append(
-            Lasting(
-                name=column.name,
-                category=column.category,
-                day=sequences.smallest(day),
-                month=sequences.smallest(month),
-                horizon=month * bench.pace.length,
-            )
+        found = [
+            (column.window, column.name)
+            for column in columns
+            if column.window is not None and (column.category is None) == ordered
+        ]
+        names += [name for _, name in sorted(found)[(len(found) - 1) // 2 :][:1]]
+    return tuple(names)
+
+
+class _Table:
+    """All options with one window size."""
+
+    def __init__(
+        self,
+        bench: Bench,
+        past: Sequence[PastWindow],
+        windows: int,
+        advance: Callable[[int], None],
+    ) -> None:
+        self._bench = bench
+        self._advance = advance
+        now = (bench.decision.alpha, bench.decision.min_effect)
+        self.limits = list(dict.fromkeys((now, *sorted(product(ALPHAS, MIN_EFFECTS)))))
+        trials = Trials(bench, self.limits)
+        self._quiet = trials.of_drawn(windows, advance)
+        self._past = trials.of_past(past)
+
+    def curves(self, names: Sequence[str]) -> list[Curve]:
+        """Return the columns that can move."""
+        curves = [Curve(self._bench, name) for name in names]
+        return [curve for curve in curves if curve.movable]
+
+    def options(self, curves: Sequence[Curve], typical: Sequence[str]) -> list[Option]:
+        """Return the options; the first has the limits as they are."""
+        columns: dict[tuple[float, float], list[Findable]] = {pair: [] for pair in self.limits}
+        for curve in curves:
+            for pair, found in columns.items():
+                found.append(self.findable(curve, pair))
+            self._advance(1)
+        lasting = tuple(
+            self._lasting(curve) for curve in curves if curve.movement.feature.name in typical
         )
-    return tuple(found)
+        return [
+            Option(
+                pace=self._bench.pace,
+                alpha=pair[0],
+                min_effect=pair[1],
+                quiet=_alarms(self._quiet[pair]),
+                past=_alarms(self._past[pair]) if self._past else None,
+                past_columns=dict(Counter(chain.from_iterable(self._past.get(pair, ())))),
+                columns=tuple(columns[pair]),
+                lasting=lasting if self._bench.decision.persistence.enabled else (),
+            )
+            for pair in self.limits
+        ]
+
+    def findable(self, curve: Curve, limits: tuple[float, float]) -> Findable:
+        """Return the smallest shift of a column that single windows find."""
+        a_day = int(DAY / self._bench.pace.length)
+        # Found in one of so many windows.
+        each = 1.0 - (1.0 - CHANCE) ** (1.0 / max(1, a_day))
+        return Findable(
+            name=curve.movement.feature.name,
+            kind=curve.movement.feature.kind,
+            category=curve.category,
+            window=curve.smallest(*limits, CHANCE),
+            day=curve.smallest(*limits, each) if a_day else None,
+        )
+
+    def _lasting(self, curve: Curve) -> Lasting:
+        length = self._bench.pace.length
+        month = min(_LONGEST_SEQUENCE, int(_MONTH / length))
+        sequences = Sequences(self._bench, curve)
+        self._advance(1)
+        return Lasting(
+            name=curve.movement.feature.name,
+            category=curve.category,
+            day=sequences.smallest(min(month, int(DAY / length))),
+            month=sequences.smallest(month),
+            horizon=month * length,
+        )
+
+
+def _alarms(drifted: Sequence[Sequence[str]]) -> Alarms:
+    return Alarms(windows=len(drifted), drifted=sum(map(bool, drifted)))
 
 
 def group_past(

@@ -30,7 +30,8 @@ _MEDIAN_OF_CHI_SQUARED: Final = 0.4549364231195724
 _FEW: Final = 4
 # Expected rows and counter-rows of a share in a window, from which its variance is typical.
 _DENSE: Final = 5.0
-# Degrees of freedom that aspects lend each other at most: columns go together.
+# Degrees of freedom that aspects lend each other at most, and at most twice their own: columns
+# go together, so that many alike ones may say little more than one.
 _MOST_LENT: Final = 48.0
 
 
@@ -136,11 +137,10 @@ def estimate_dispersion(
     commons = []
     for level, span in enumerate(SPANS):
         ratios = neighbor_ratios(layout, sums, rows, deviation, span)
-        ratios = np.minimum(ratios, LARGEST_RATIO * _typical(ratios))
+        expected = common * growth
+        ratios = np.minimum(ratios, LARGEST_RATIO * np.maximum(_typical(ratios), expected))
         before = common
-        common = _common(
-            ratios, dense, past.ratios[level], past.pairs[level], prior=common * growth
-        )
+        common = _common(ratios, dense, past.ratios[level], past.pairs[level], prior=expected)
         growth = common / before if level else 1.0
         commons.append(common)
         begin = np.arange(ratios.shape[0]) * span
@@ -196,16 +196,16 @@ def _common(
 
 
 def _lent(estimate: Floats, own: Floats, dense: NDArray[np.bool_]) -> Floats:
-    """Return the degrees of freedom that alike aspects lend each other, shape (K, 1).
+    """Return the degrees of freedom that alike aspects lend each other, shape (K, A).
 
     If their estimates differ by no more than chance, they have one dispersion, known from all
     together; see Smyth (2004), Linear models and empirical Bayes methods.
     """
     if np.count_nonzero(dense) < _FEW:
-        return np.zeros((estimate.shape[0], 1))
+        return np.zeros_like(own)
     logarithms = np.log(np.maximum(estimate[:, dense], 1e-3))
     freedom = own[:, dense]
     chance = (2.0 / freedom + 2.0 / freedom**2).mean(axis=1)
     excess = logarithms.var(axis=1, ddof=1) - chance
     lent = 2.0 / np.maximum(excess, 2.0 / _MOST_LENT)
-    return np.asarray(lent[:, None], dtype=np.float64)
+    return np.asarray(np.minimum(lent[:, None], 2.0 * own), dtype=np.float64)

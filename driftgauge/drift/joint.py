@@ -113,7 +113,7 @@ def judge_joint(
         what sampling alone adds, which is about the PSI of a shift as visible.
     """
     spec, chance = baseline.spec.joint, baseline.joint
-    if spec is None or chance is None:
+    if spec is None or chance is None or not profile.joint.shape[0]:
         return _insufficient(profile.rows, "The baseline has no sums over whole rows.")
     for rows, whose in ((profile.rows, "window"), (baseline.profile.rows, "baseline")):
         if rows < settings.min_rows:

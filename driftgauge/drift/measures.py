@@ -11,7 +11,13 @@ from driftgauge.drift.cells import Comparison, coarse_groups, compare, merge, mo
 from driftgauge.drift.distances import psi, psi_bias
 from driftgauge.drift.intervals import psi_interval
 from driftgauge.drift.ordered import order_tests
-from driftgauge.drift.significance import Significance, combine, independence, share_p_value
+from driftgauge.drift.significance import (
+    Significance,
+    combine,
+    independence,
+    novelty,
+    share_p_value,
+)
 from driftgauge.drift.special import fisher_p_value
 from driftgauge.drift.verdict import CellShift
 from driftgauge.profile.profile import FeatureProfile
@@ -20,10 +26,11 @@ from driftgauge.profile.profile import FeatureProfile
 _EXPECTED = 5.0
 # What the tests of an ordered column get of its error probability: Anderson-Darling, which finds
 # shifts; Mood, which finds changes of scale; chi-squared, which sees what leaves the order alone,
-# such as a spike at the median.
-ORDER_SHARE = 0.85
-_SCALE_SHARE = 0.1
+# such as a spike at the median; and the test for new values. A column without order: the last two.
+ORDER_SHARE = 0.83
+_SCALE_SHARE = 0.08
 _CELLS_SHARE = 0.05
+_NOVEL_SHARE = 0.04
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -100,7 +107,7 @@ def measure(reference: FeatureProfile, window: FeatureProfile, dispersion: float
         effect=distance - dispersion * psi_bias(there.shape[0], m, n),
         interval=psi_interval(there, here, baseline_rows=m, window_rows=n, dispersion=dispersion),
         cells=there.shape[0],
-        ordered=len(tests) > 1,
+        ordered=tests[0][1].test == "anderson_darling",
         significance=combine(tests),
         novel_p_value=_novel_p_value(comparison, dispersion),
         novel_share=int(comparison.window[comparison.novel].sum()) / n,
@@ -151,10 +158,12 @@ def _tests(
         novel = merge(novel.astype(np.int64), groups) > 0
         there, here = merge(there, groups), merge(here, groups)
     cells = independence(there, here, novel, dispersion=dispersion)
+    new = novelty(there, here, novel, dispersion=dispersion)
+    last = [(_NOVEL_SHARE, new)] if new else []
     if ordered is None:
-        return [(1.0, cells)]
+        return [(1.0 - _NOVEL_SHARE, cells), *last]
     location, scale = ordered
-    return [(ORDER_SHARE, location), (_SCALE_SHARE, scale), (_CELLS_SHARE, cells)]
+    return [(ORDER_SHARE, location), (_SCALE_SHARE, scale), (_CELLS_SHARE, cells), *last]
 
 
 def _novel_p_value(comparison: Comparison, dispersion: float) -> float | None:

@@ -180,12 +180,10 @@ def _permutation_quantiles(
     sums = np.clip(sums, *_reach(pooled, scores, drawn))
     tilt, shift = _saddle_point(pooled, scores, sums, rate)
     odds = math.log(rate) - math.log1p(-rate)
-    exponent = scores * tilt + shift + odds
-    share = 1.0 / (1.0 + np.exp(-exponent))
-    # log(1 - rate + rate e^x) of each row, without overflow.
-    generated = pooled @ (np.logaddexp(0.0, exponent) + math.log1p(-rate))
-    deviance = np.maximum(0.0, 2.0 * (tilt * sums + shift * drawn - generated))
-    root = np.sign(tilt) * np.sqrt(deviance)
+    share = 1.0 / (1.0 + np.exp(-(scores * tilt + shift + odds)))
+    divergence = rate * _divergence((share - rate) / rate)
+    divergence += (1.0 - rate) * _divergence((rate - share) / (1.0 - rate))
+    root = np.sign(tilt) * np.sqrt(2.0 * (pooled @ divergence))
     weights = pooled[:, None] * share * (1.0 - share)
     by_tilt, both = (weights * scores**2).sum(axis=0), (weights * scores).sum(axis=0)
     determinant = np.maximum(1e-300, by_tilt * weights.sum(axis=0) - both**2)
@@ -196,6 +194,13 @@ def _permutation_quantiles(
     adjusted = root + np.log(np.maximum(ratio, 1e-300)) / safe
     plain = sums / math.sqrt(spread * total / (total - 1.0))
     return np.asarray(np.where(inner, plain, adjusted), dtype=np.float64)
+
+
+def _divergence(change: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (1 + x) log(1 + x) - x, for x of -1 or more; never negative."""
+    exact = (1.0 + change) * np.log1p(np.maximum(change, -1.0 + 2.0**-53)) - change
+    small = change * change * (0.5 - change * (1.0 / 6.0 - change / 12.0))
+    return np.asarray(np.where(np.abs(change) < 1e-4, small, np.maximum(0.0, exact)))
 
 
 def _reach(

@@ -45,7 +45,7 @@ _LARGEST_P = 0.99
 class Significance:
     """The outcome of a test."""
 
-    test: Literal["anderson_darling", "mood", "chi_squared"]
+    test: Literal["anderson_darling", "mood", "chi_squared", "novelty"]
     statistic: float
     p_value: float
 
@@ -154,6 +154,45 @@ def _mid_p(k: int, marked: int, drawn: int, total: int) -> float:
     return min(1.0, 2.0 * min(upper, lower))
 
 
+def novelty(
+    baseline: NDArray[np.int64],
+    window: NDArray[np.int64],
+    novel: NDArray[np.bool_],
+    *,
+    dispersion: float = 1.0,
+) -> Significance | None:
+    """Test exactly whether the window has more values than expected that the baseline lacks.
+
+    They are part of ``independence``, too, where all other cells dilute them.
+
+    Parameters
+    ----------
+    baseline, window, novel, dispersion
+        As in :func:`independence`.
+
+    Returns
+    -------
+    Significance or None
+        The statistic is the chi-squared quantile of the p-value. None if no row of the window is
+        novel.
+
+    Examples
+    --------
+    >>> novel = np.array([False, True])
+    >>> found = novelty(np.array([9999, 1]), np.array([97, 3]), novel)
+    >>> f"{found.p_value:.1e}"
+    '3.7e-06'
+    """
+    here, there = int(window[novel].sum()), int(baseline[novel].sum())
+    if here == 0:
+        return None
+    n, m = int(window.sum()), int(baseline.sum())
+    statistic = _quantile(hypergeometric_sf(here, here + there, n, n + m)) / dispersion
+    return Significance(
+        test="novelty", statistic=statistic, p_value=chi_squared_sf(statistic, 1)
+    )
+
+
 def share_p_value(
     here: int, rows: int, there: int, baseline_rows: int, *, dispersion: float = 1.0
 ) -> float:
@@ -189,7 +228,8 @@ def _quantile(p_value: float) -> float:
 def combine(tests: Sequence[tuple[float, Significance]]) -> Significance:
     r"""Make one p-value of the tests of one column; the one with the strongest evidence speaks.
 
-    Cauchy's combination: for shares :math:`w_i` that add up to 1,
+    Cauchy's combination: for shares :math:`w_i` that add up to 1 (to less, if a test could find
+    nothing),
 
     .. math:: p = \tfrac12 - \tfrac1\pi \arctan \sum_i w_i \cot(\pi p_i)
 
@@ -213,10 +253,10 @@ def combine(tests: Sequence[tuple[float, Significance]]) -> Significance:
     >>> found.test, round(found.p_value, 6)
     ('anderson_darling', 0.001)
     """
+    share, chosen = min(tests, key=lambda test: test[1].p_value / test[0])
     if len(tests) == 1:
-        return tests[0][1]
-    _, chosen = min(tests, key=lambda test: (test[1].p_value / test[0]))
-    if all(found.p_value >= _LARGEST_P for _, found in tests):
+        p_value = min(1.0, chosen.p_value / share)
+    elif all(found.p_value >= _LARGEST_P for _, found in tests):
         p_value = max(found.p_value for _, found in tests)
     else:
         p_value = _cauchy([(share, found.p_value) for share, found in tests])

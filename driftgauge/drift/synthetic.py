@@ -86,7 +86,7 @@ class Population:
         tallies = np.zeros((len(self.shares), TALLIES), dtype=np.int64)
         for i, (feature, shares) in enumerate(zip(self.spec.features, self.shares, strict=True)):
             dispersion = (dispersions or {}).get(feature.name, 1.0)
-            found = rng.multinomial(rows, _vary(shares, rows, dispersion, rng))
+            found = rng.multinomial(rows, _vary(shares / shares.sum(), rows, dispersion, rng))
             cells, unseen, without = found[:-2], int(found[-2]), int(found[-1])
             if known is not None and feature.kind in ("categorical", "boolean"):
                 lacked = known.feature(feature.name).counts == 0
@@ -175,12 +175,14 @@ class Movement:
         if self.ordered:
             below = np.cumsum(cells) / total
             moved = np.array([_moved_down(u, size) for u in below.tolist()])
-            shares[:-2] = np.diff(moved, prepend=0.0) * total
+            cells[:] = np.diff(moved, prepend=0.0)
         elif self.category is not None:
             share = cells[self.category] / total
-            rest = 1.0 - size / (1.0 - share)
-            cells *= max(0.0, rest)
+            cells *= 1.0 - size / (1.0 - share)
             cells[self.category] = (share + size) * total
+        # Rounding must not leave a share outside of 0 and 1.
+        np.maximum(cells, 0.0, out=cells)
+        cells *= total / cells.sum()
         return replace(self.population, shares=(shares,))
 
 

@@ -24,6 +24,7 @@ from driftgauge.drift.evidence import (
 from driftgauge.drift.scores import window_scores
 from driftgauge.drift.synthetic import Movement, Population, spread_of_sizes
 from driftgauge.drift.verdict import FeatureVerdict
+from driftgauge.errors import ProfileError
 from driftgauge.profile.profile import Profile
 from driftgauge.settings import DecisionSettings, FeatureSettings
 from driftgauge.windows import Window
@@ -34,11 +35,11 @@ YEAR: Final = timedelta(days=365)
 WINDOWS_PER_BASELINE: Final = 20
 _BASELINES = 20
 # A few moved windows, more of them where the answer is close.
-_MOVED_WINDOWS = (20, 100)
+_MOVED_WINDOWS = (20, 60)
 # Evidence over time: quiet windows before the change, sequences of windows for each size of shift,
 # and how often a sequence is looked at.
 _QUIET_BEFORE = 24
-_SEQUENCES = 30
+_SEQUENCES = 24
 _LOOKS = 10
 _START = datetime(2015, 4, 1, tzinfo=UTC)
 
@@ -87,23 +88,35 @@ class Bench:
     dispersions: Mapping[str, float]
     rng: np.random.Generator
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that are judged."""
+        return judged_columns(self.baseline, self.features)
+
     def judge(
-        self, baseline: Profile, window: Profile, given: Mapping[str, float] | None = None
+        self,
+        baseline: Profile,
+        window: Profile,
+        *,
+        limits: tuple[float, float],
+        dispersions: Mapping[str, float] | None = None,
     ) -> tuple[FeatureVerdict, ...]:
-        """Judge a window with the settings as they are."""
-        known = self.dispersions if given is None else given
+        """Judge a window by other limits: alpha and smallest effect."""
+        alpha, min_effect = limits
+        known = self.dispersions if dispersions is None else dispersions
         return judge_features(
             baseline=baseline,
             profile=window,
-            decision=self.decision,
+            decision=self.decision.model_copy(update={"alpha": alpha, "min_effect": min_effect}),
             features=self.features,
             dispersions=known if self.decision.clustering == "windows" else None,
         )
 
-    def limit(self, name: str, min_effect: float) -> float:
-        """Return the smallest effect of a column that is worth an alarm."""
-        decision = self.decision.model_copy(update={"min_effect": min_effect})
-        return smallest_effect(name, decision, self.features)
+
+def judged_columns(baseline: Profile, features: Mapping[str, FeatureSettings]) -> tuple[str, ...]:
+    """Return the columns that are not ignored."""
+    names = (feature.name for feature in baseline.spec.features)
+    return tuple(name for name in names if not (name in features and features[name].ignore))
 
 
 def learn_dispersions(
@@ -119,52 +132,99 @@ def learn_dispersions(
     return dispersions(state, baseline=baseline, before=end, settings=decision.persistence)
 
 
-def quiet_windows(
-    bench: Bench, windows: int, advance: Callable[[int], None]
-) -> list[tuple[FeatureVerdict, ...]]:
-    """Judge windows in which nothing moved."""
-    population = Population.of(bench.baseline)
-    verdicts = []
-    for i in range(windows):
-        if i % WINDOWS_PER_BASELINE == 0:
-            baseline = population.draw(bench.baseline.rows, bench.rng)
-            advance(1)
-        window = population.draw(
-            bench.pace.rows, bench.rng, dispersions=bench.dispersions, known=baseline
-        )
-        verdicts.append(bench.judge(baseline, window))
-    return verdicts
+Limits = tuple[float, float]
+# The drifted columns of each window, by limits.
+Drifted = dict[Limits, list[tuple[str, ...]]]
 
 
-def judge_past(bench: Bench, past: Sequence[PastWindow]) -> list[tuple[FeatureVerdict, ...]]:
-    """Judge each past window against all others, with what windows before it taught."""
-    if len(past) < 2:
-        return []
-    empty = Profile.empty(bench.baseline.spec)
-    profiles = [one.profile for one in past]
-    before = [empty, *accumulate(profiles)]
-    after = [*reversed(list(accumulate(reversed(profiles)))), empty]
-    state = EvidenceState.empty(bench.baseline.spec.version)
-    verdicts = []
-    for i, one in enumerate(past):
-        known = dispersions(
-            state,
-            baseline=bench.baseline,
-            before=one.window.start,
-            settings=bench.decision.persistence,
-        )
-        verdicts.append(bench.judge(before[i] + after[i + 1], one.profile, known))
-        scores = window_scores(one.profile, bench.baseline, window=one.window)
-        state = add_window(state, scores)
-    return verdicts
+class Trials:
+    """Windows judged by several pairs of alpha and smallest effect.
+
+    What does not drift by the loosest limits drifts by none of them, so only the others are
+    judged again.
+    """
+
+    def __init__(self, bench: Bench, limits: Sequence[Limits]) -> None:
+        self._bench = bench
+        self._limits = limits
+        self._loosest = (max(alpha for alpha, _ in limits), min(effect for _, effect in limits))
+
+    def of_drawn(self, windows: int, advance: Callable[[int], None]) -> Drifted:
+        """Judge windows in which nothing moved.
+
+        Raises
+        ------
+        ProfileError
+            If they are too small for any column to be judged.
+        """
+        bench = self._bench
+        population = Population.of(bench.baseline)
+        drifted: Drifted = {pair: [] for pair in self._limits}
+        for i in range(windows):
+            if i % WINDOWS_PER_BASELINE == 0:
+                baseline = population.draw(bench.baseline.rows, bench.rng)
+                advance(1)
+            window = population.draw(
+                bench.pace.rows, bench.rng, dispersions=bench.dispersions, known=baseline
+            )
+            verdicts = self._judge(drifted, baseline, window)
+            if i == 0 and all(verdict.effect is None for verdict in verdicts):
+                raise ProfileError(
+                    f"no column can be judged in windows of {bench.pace.rows:,} rows: "
+                    f"{bench.decision.min_rows:,} values are needed (decision.min_rows); choose "
+                    "longer windows"
+                )
+        return drifted
+
+    def of_past(self, past: Sequence[PastWindow]) -> Drifted:
+        """Judge each past window against all others, with what windows before it taught."""
+        if len(past) < 2:
+            return {}
+        bench = self._bench
+        empty = Profile.empty(bench.baseline.spec)
+        profiles = [one.profile for one in past]
+        before = [empty, *accumulate(profiles)]
+        after = [*reversed(list(accumulate(reversed(profiles)))), empty]
+        state = EvidenceState.empty(bench.baseline.spec.version)
+        drifted: Drifted = {pair: [] for pair in self._limits}
+        for i, one in enumerate(past):
+            known = dispersions(
+                state,
+                baseline=bench.baseline,
+                before=one.window.start,
+                settings=bench.decision.persistence,
+            )
+            self._judge(drifted, before[i] + after[i + 1], one.profile, known)
+            scores = window_scores(one.profile, bench.baseline, window=one.window)
+            state = add_window(state, scores)
+        return drifted
+
+    def _judge(
+        self,
+        drifted: Drifted,
+        baseline: Profile,
+        window: Profile,
+        known: Mapping[str, float] | None = None,
+    ) -> tuple[FeatureVerdict, ...]:
+        def judge(limits: Limits) -> tuple[FeatureVerdict, ...]:
+            return self._bench.judge(baseline, window, limits=limits, dispersions=known)
+
+        first = judge(self._loosest)
+        for limits, found in drifted.items():
+            verdicts = judge(limits) if any(v.verdict == "drift" for v in first) else first
+            found.append(tuple(v.name for v in verdicts if v.verdict == "drift"))
+        return first
 
 
 class Curve:
-    """How often a column's shifts of different sizes are found in one window."""
+    """How often a column's shifts of different sizes are found in one window.
 
-    def __init__(self, bench: Bench, name: str, columns: int) -> None:
+    The column is judged alone, with the error probability divided by the number of columns: so it
+    is with Holm's and with Benjamini and Hochberg's correction while the others are quiet.
+    """
+
+    def __init__(self, bench: Bench, name: str) -> None:
         self._bench = bench
-        self._columns = columns
         self.movement = Movement(population=Population.of(bench.baseline).only(name))
         self.movable = self.movement.largest > 0.0
         self.sizes = spread_of_sizes(self.movement.largest) if self.movable else []
@@ -173,14 +233,23 @@ class Curve:
         quiet = self.movement.population
         self._baselines = [quiet.draw(rows, rng) for _ in range(_BASELINES)]
 
+    @property
+    def category(self) -> str | None:
+        """The category that grows; None for an ordered column."""
+        category = None if self.movement.ordered else self.movement.category
+        return None if category is None else self.movement.feature.categories[category]
+
     def smallest(self, alpha: float, min_effect: float, chance: float) -> float | None:
         """Return the smallest shift that is found so often; None if the largest is not."""
-        limit = self._bench.limit(self.movement.feature.name, min_effect)
+        bench = self._bench
+        decision = bench.decision.model_copy(update={"min_effect": min_effect})
+        limit = smallest_effect(self.movement.feature.name, decision, bench.features)
+        level = alpha / len(bench.names)
 
         def found(i: int) -> float:
             for windows in _MOVED_WINDOWS:
                 evidence = self._measure(i, windows)[:windows]
-                share = sum(p <= alpha and effect > limit for p, effect in evidence) / windows
+                share = sum(p <= level and effect > limit for p, effect in evidence) / windows
                 # Far from the chance that is looked for, few windows are enough.
                 if abs(share - chance) > 4.0 * math.sqrt(chance * (1.0 - chance) / windows):
                     break
@@ -189,7 +258,7 @@ class Curve:
         return _first_above(self.sizes, found, chance)
 
     def _measure(self, i: int, windows: int) -> list[tuple[float, float]]:
-        """Return corrected p-value and effect of windows moved by the i-th size."""
+        """Return p-value and effect of windows moved by the i-th size."""
         evidence = self._evidence.setdefault(i, [])
         if len(evidence) < windows:
             moved = self.movement.by(self.sizes[i])
@@ -202,10 +271,11 @@ class Curve:
         window = moved.draw(
             bench.pace.rows, bench.rng, dispersions=bench.dispersions, known=baseline
         )
-        (verdict,) = bench.judge(baseline, window)
-        if verdict.p_value is None or verdict.effect is None:
+        limits = (bench.decision.alpha / len(bench.names), bench.decision.min_effect)
+        (verdict,) = bench.judge(baseline, window, limits=limits)
+        if verdict.adjusted_p_value is None or verdict.effect is None:
             return 1.0, 0.0
-        return min(1.0, self._columns * verdict.p_value), verdict.effect
+        return verdict.adjusted_p_value, verdict.effect
 
 
 def _first_above(
@@ -233,11 +303,11 @@ class Sequences:
     alarms when that column's evidence exceeds the threshold as many times as there are columns.
     """
 
-    def __init__(self, bench: Bench, curve: Curve, columns: int) -> None:
+    def __init__(self, bench: Bench, curve: Curve) -> None:
         self._bench = bench
         self._curve = curve
         persistence = bench.decision.persistence
-        every = persistence.false_alarm_every * columns
+        every = persistence.false_alarm_every * len(bench.names)
         self._settings = persistence.model_copy(update={"false_alarm_every": every})
         quiet = curve.movement.population
         before = max(_QUIET_BEFORE, persistence.learning_windows)

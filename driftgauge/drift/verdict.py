@@ -21,7 +21,9 @@ from driftgauge.profile.spec import Kind, Role
 Outcome = Literal["ok", "drift", "seasonal", "insufficient_data"]
 # How windows are judged: driftgauge's way, or SageMaker Model Monitor's.
 Mode = Literal["sound", "strict"]
-Test = Literal["anderson_darling", "mood", "ks", "chi_squared", "linf_simple", "linf_robust"]
+Test = Literal[
+    "anderson_darling", "mood", "chi_squared", "novelty", "ks", "linf_simple", "linf_robust"
+]
 # Model Monitor's check type of a drifted column.
 BASELINE_DRIFT: Final = "baseline_drift_check"
 # Among the cells that moved: the rows without a value, as a share of all rows.
@@ -211,7 +213,7 @@ class FeatureEvidence:
     name : str
         The column.
     aspect : str
-        ``location``, ``scale``, ``missing``, or a category.
+        ``location``, ``scale``, ``missing``, a category, or ``other values``.
     value : float
         The aspect's e-detector: it exceeds N once in N windows of unchanged traffic at most.
     shift : float

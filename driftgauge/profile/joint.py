@@ -17,7 +17,7 @@ that the kernel hardly changes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -104,8 +104,8 @@ class JointSpec:
         return side * (side + 1) // 2 + len(self.waves)
 
 
-def check_joint(spec: JointSpec) -> None:
-    """Check that a specification that was read can be counted by.
+def check_joint(spec: JointSpec, names: Collection[str]) -> None:
+    """Check that a specification that was read can be counted by, in columns of these names.
 
     Raises
     ------
@@ -118,6 +118,8 @@ def check_joint(spec: JointSpec) -> None:
         raise ValueError("the joint components are too few, too many or out of order")
     scored = {component.column for component in spec.components if component.kind == "score"}
     for component in spec.components:
+        if component.column not in names:
+            raise ValueError(f"the joint component of {component.column!r} has no column")
         if not (np.isfinite(component.middle) and 0 < component.spread < np.inf):
             raise ValueError(f"the joint component of {component.column!r} has no finite scale")
         if component.kind == "spread" and component.column not in scored:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -37,8 +38,8 @@ _LEVELS_WITH_SPREAD = 5
 # Of a normal distribution, between the quantiles of 5 % and 95 %, in standard deviations.
 _CENTRAL_RANGE = 3.29
 # Work per row is what is shared: the more components, the fewer waves.
-_WORK = 1184
-_FEWEST_WAVES = 32
+_WORK = 900
+_FEWEST_WAVES = 24
 # The bandwidth as a share of the median distance of two rows of the baseline.
 _BANDWIDTH = 0.5
 # Rare categories would dominate the distance of two rows at their full standardised size.
@@ -92,12 +93,13 @@ def choose_joint(
     *,
     rows: int,
     ignored: Collection[str] = (),
+    importances: Mapping[str, float] | None = None,
 ) -> JointSpec | None:
     """Choose the components and waves of a baseline.
 
-    Outputs come before inputs, and columns in their order: first the score or the heaviest
-    category of each, then the second and third categories, while there is room. Spreads are
-    added if there is room for all of them.
+    Outputs come before inputs, and columns go by importance, else in their order: first the score
+    or the heaviest category of each, then the second and third categories, while there is room.
+    Spreads are added if there is room for all of them.
 
     Parameters
     ----------
@@ -109,6 +111,8 @@ def choose_joint(
         How many rows.
     ignored : collection of str
         Columns to leave out.
+    importances : mapping of str to float, optional
+        Weights of columns; others weigh nothing.
 
     Returns
     -------
@@ -116,7 +120,8 @@ def choose_joint(
         None if fewer than two columns vary.
     """
     used = [f for f in features if f.name not in ignored and f.name in columns]
-    used.sort(key=lambda feature: feature.role != "output")
+    weights = importances or {}
+    used.sort(key=lambda f: (f.role != "output", -weights.get(f.name, 0.0)))
     scores = {}
     categories: dict[str, list[Component]] = {}
     for feature in used:
@@ -337,8 +342,8 @@ def _wave_weights(waves: NDArray[np.float64]) -> NDArray[np.float64]:
     ridge = _RIDGE * float(np.diag(covariance).mean())
     if ridge <= 0:
         return np.zeros_like(covariance)
-    inverse: NDArray[np.float64] = np.linalg.inv(covariance + ridge * np.eye(covariance.shape[0]))
-    return inverse
+    inverse = np.linalg.inv(covariance + ridge * np.eye(covariance.shape[0]))
+    return np.asarray(inverse, dtype=np.float64)
 
 
 def _wave_moments(
@@ -398,3 +403,69 @@ def distance_cumulants(moments: NDArray[np.float64], rows: int) -> tuple[float, 
     variance = spread / n + 2.0 * (1.0 - 1.0 / n) * square
     pairs = 6.0 * crossed + 12.0 * covariance + 4.0 * between + 8.0 * (n - 2.0) * cube
     return trace, variance, third / n**2 + (n - 1.0) / n**2 * pairs
+
+
+def encode_chance(chance: JointChance) -> dict[str, str]:
+    """Write what chance does as base64 texts of little-endian float32 arrays.
+
+    Of symmetric matrices the upper triangle is written, by rows.
+    """
+    upper = np.triu_indices(chance.rarity.shape[0])
+    waves = np.triu_indices(chance.wave_weights.shape[0])
+    arrays = {
+        "rarity": chance.rarity,
+        "variances": chance.variances[upper],
+        "skewnesses": chance.skewnesses[upper],
+        "axes": chance.axes,
+        "residual": chance.residual,
+        "wave_weights": chance.wave_weights[waves],
+        "wave_moments": chance.wave_moments,
+    }
+    return {
+        name: base64.b64encode(array.astype("<f4").tobytes()).decode("ascii")
+        for name, array in arrays.items()
+    }
+
+
+def decode_chance(texts: Mapping[str, str], spec: JointSpec) -> JointChance:
+    """Read what ``encode_chance`` wrote.
+
+    Raises
+    ------
+    ValueError
+        If the texts do not fit the specification.
+    """
+    size, waves = len(spec.components), len(spec.waves)
+    lengths = {
+        "rarity": size,
+        "variances": size * (size + 1) // 2,
+        "skewnesses": size * (size + 1) // 2,
+        "residual": 4,
+        "wave_weights": waves * (waves + 1) // 2,
+        "wave_moments": 8,
+    }
+    if set(texts) != {*lengths, "axes"}:
+        raise ValueError("the joint distribution's parts are not those of a baseline")
+    arrays = {
+        name: np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float64)
+        for name, text in texts.items()
+    }
+    if any(arrays[name].shape[0] != length for name, length in lengths.items()):
+        raise ValueError("the joint distribution is of another size than its components")
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise ValueError("the joint distribution has a number that is not finite")
+    return JointChance(
+        rarity=arrays["rarity"],
+        variances=_symmetric(arrays["variances"], size),
+        skewnesses=_symmetric(arrays["skewnesses"], size),
+        axes=arrays["axes"].reshape(-1, size),
+        residual=arrays["residual"],
+        wave_weights=_symmetric(arrays["wave_weights"], waves),
+        wave_moments=arrays["wave_moments"],
+    )
+
+
+def _symmetric(upper: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    square = np.zeros((size, size))
+    square[np.triu_indices(size)] = upper
+    return square + np.triu(square, 1).T

@@ -159,8 +159,7 @@ class Profile:
     unseen : tuple of dict of str to int, one per column
         See ``FeatureProfile.unseen``.
     joint : ndarray of int64, shape (spec.joint.size,)
-        Sums over whole rows, see ``driftgauge.profile.joint``; empty if the specification has
-        none.
+        Sums over whole rows, see ``driftgauge.profile.joint``; empty if there are none.
     """
 
     spec: ProfileSpec
@@ -175,7 +174,9 @@ class Profile:
     extremes: NDArray[np.float64] = field(repr=False)
     sums: tuple[int, ...] = field(repr=False)
     unseen: tuple[dict[str, int], ...] = field(repr=False)
-    joint: NDArray[np.int64] = field(repr=False)
+    joint: NDArray[np.int64] = field(
+        repr=False, default_factory=lambda: np.zeros(0, dtype=np.int64)
+    )
 
     @classmethod
     def empty(cls, spec: ProfileSpec) -> Profile:
@@ -311,7 +312,8 @@ class ProfileSum:
         )
         self.counts += profile.counts
         self.tallies += profile.tallies
-        self.joint += profile.joint
+        if profile.joint.shape[0]:
+            self.joint += profile.joint
         self.add_extremes(profile.extremes)
         self.sums = [a + b for a, b in zip(self.sums, profile.sums, strict=True)]
         self.add_rejected(profile.rejected)

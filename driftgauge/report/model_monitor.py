@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,10 +43,10 @@ def encode_statistics(
     Returns
     -------
     bytes
-        JSON. The type of a column is that of the values its statistics describe: Integral or
-        Fractional for the numbers of a numeric column, String for any other, and Unknown without
-        a value. Standard deviations are those of the population. A number that JSON cannot hold is
-        the string ``"Infinity"``, ``"-Infinity"`` or ``"NaN"``.
+        JSON. The type of a column is that of its values in this profile: String for numbers among
+        which there is a text, too, and for whatever is counted as words. Standard deviations are
+        those of the population. A number that JSON cannot hold is the string ``"Infinity"``,
+        ``"-Infinity"`` or ``"NaN"``.
     """
     features = []
     for feature in profile.features:
@@ -153,7 +152,7 @@ def _numerical(feature: FeatureProfile, values: NDArray[np.float64] | None) -> d
         }
     return {
         "name": feature.spec.name,
-        "inferred_type": infer_type(replace(feature.types, text=0, boolean=0)),
+        "inferred_type": infer_type(feature.types),
         "numerical_statistics": statistics,
     }
 

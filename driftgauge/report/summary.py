@@ -20,6 +20,7 @@ STATE_WORDS: dict[State, str] = {
 TEST_WORDS = {
     "anderson_darling": "Anderson-Darling",
     "mood": "Mood",
+    "novelty": "New values",
     "ks": "Kolmogorov-Smirnov",
     "chi_squared": "Chi-squared",
     "linf_simple": "Simple",

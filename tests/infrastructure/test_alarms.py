@@ -18,6 +18,7 @@ WINDOW_KINDS = {
     "prediction-drift": ("DriftedPredictions", "GreaterThanOrEqualToThreshold", 1),
     "data-quality": ("Violations", "GreaterThanOrEqualToThreshold", 1),
     "rejected-rows": ("RejectedShare", "GreaterThanThreshold", 1),
+    "joint-drift": ("JointDrift", "GreaterThanOrEqualToThreshold", 1),
 }
 ENDPOINT_KINDS: dict[str, dict[str, Any]] = {
     # SageMaker's latencies are in microseconds; the settings are in milliseconds.
@@ -42,7 +43,14 @@ ENDPOINT_KINDS: dict[str, dict[str, Any]] = {
         "Threshold": 0.01,
     },
 }
-ALL_KINDS = {*WINDOW_KINDS, *ENDPOINT_KINDS, "silence", "evaluation-failures", "invocations"}
+ALL_KINDS = {
+    *WINDOW_KINDS,
+    *ENDPOINT_KINDS,
+    "persistent-drift",
+    "silence",
+    "evaluation-failures",
+    "invocations",
+}
 
 
 def dimensions(alarm: dict[str, Any]) -> dict[str, str]:
@@ -63,6 +71,41 @@ def test_a_windows_verdict_rings_until_another_window_has_one(
     # Two of three windows of an hour, as the monitor says.
     assert (alarm["DatapointsToAlarm"], alarm["EvaluationPeriods"]) == (2, 3)
     assert alarm["Period"] == 3600
+
+
+def test_evidence_over_time_rings_at_once_because_all_windows_are_in_it(
+    varied: Synthesized,
+) -> None:
+    alarm = varied.alarm("staging-churn-AllTraffic-persistent-drift")
+    assert (alarm["MetricName"], alarm["Statistic"]) == ("PersistentDrift", "Maximum")
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == (
+        "GreaterThanOrEqualToThreshold",
+        1,
+    )
+    assert (alarm["DatapointsToAlarm"], alarm["EvaluationPeriods"]) == (1, 1)
+    assert alarm["TreatMissingData"] == "ignore"
+    assert "once in 365d on average at most" in alarm["AlarmDescription"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "absent"),
+    [
+        ({"mode": "strict"}, {"persistent-drift", "joint-drift"}),
+        ({"decision": {"persistence": {"enabled": False}}}, {"persistent-drift"}),
+        ({"decision": {"joint": {"enabled": False}}}, {"joint-drift"}),
+    ],
+)
+def test_what_is_not_decided_has_no_alarm(settings: dict[str, Any], absent: set[str]) -> None:
+    stacks = synthesize(monitor("churn", **settings))
+    kinds = {
+        alarm.properties["AlarmName"].removeprefix("driftgauge-churn-AllTraffic-")
+        for alarm in stacks.all("AWS::CloudWatch::Alarm")
+        if alarm.properties["AlarmName"].startswith("driftgauge-churn-AllTraffic-")
+    }
+    assert kinds == ALL_KINDS - absent
+    (composite,) = stacks.all("AWS::CloudWatch::CompositeAlarm")
+    for kind in absent:
+        assert kind not in composite.properties["AlarmRule"]
 
 
 def test_the_alarms_of_a_monitor_look_as_often_as_it_says(
@@ -205,18 +248,18 @@ def test_a_dead_letter_rings(default: Synthesized, verb: str) -> None:
 def test_more_variants_than_a_composite_alarm_holds_are_refused_with_a_way_out() -> None:
     variants = [f"variant-{number}" for number in range(10)]
     crowded = monitor(endpoint={"name": "churn", "variants": variants})
-    with pytest.raises(ConfigError, match=r"110 alarms.*endpoint\.alarms: false"):
+    with pytest.raises(ConfigError, match=r"130 alarms.*endpoint\.alarms: false"):
         synthesize(crowded)
 
 
 def test_long_names_are_refused_before_the_rule_of_the_composite_is_too_long() -> None:
     import aws_cdk as cdk
 
-    variants = [f"{number}{'v' * 62}" for number in range(9)]
+    variants = [f"{number}{'v' * 62}" for number in range(7)]
     long = monitor("m" * 50, endpoint={"name": "churn", "variants": variants})
     stack = cdk.Stack(new_app(), "Crowded")
     deployment = Deployment(name="driftgauge", monitors=MonitorSet(monitors=(long,)))
-    with pytest.raises(ConfigError, match="99 alarms"):
+    with pytest.raises(ConfigError, match="91 alarms"):
         MonitorAlarms(
             stack,
             "Alarms",

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.infrastructure.synthesized import Synthesized
+from tests.infrastructure.synthesized import Synthesized, monitor, synthesize
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +74,21 @@ def test_the_drift_graph_marks_the_smallest_effect_worth_an_alarm(
         assert "PredictionDistance" in named
 
 
+def test_the_evidence_graph_marks_where_it_rings(widgets: list[dict[str, Any]]) -> None:
+    graphs = [one for one in widgets if "Evidence" in one["properties"].get("title", "")]
+    assert len(graphs) == 3
+    for widget in graphs:
+        (line,) = widget["properties"]["annotations"]["horizontal"]
+        assert line["value"] == 1
+
+
+def test_strict_mode_has_no_evidence_to_draw() -> None:
+    stacks = synthesize(monitor("churn", mode="strict"))
+    (board,) = stacks.all("AWS::CloudWatch::Dashboard")
+    body = board.properties["DashboardBody"]
+    assert "Evidence" not in body and "JointDrift" not in body
+
+
 def test_the_worst_features_come_from_the_log_of_evaluate(
     widgets: list[dict[str, Any]],
 ) -> None:
@@ -90,7 +105,14 @@ def test_graphs_show_only_metrics_that_somebody_publishes(
     widgets: list[dict[str, Any]],
 ) -> None:
     published = {
-        "driftgauge": {"FeatureDistance", "PredictionDistance", "CapturedRows", "RejectedShare"},
+        "driftgauge": {
+            "FeatureDistance",
+            "PredictionDistance",
+            "PersistentDrift",
+            "JointDrift",
+            "CapturedRows",
+            "RejectedShare",
+        },
         "AWS/SageMaker": {
             "Invocations",
             "ModelLatency",

@@ -27,6 +27,7 @@ ROOMS = {
     "rollups": "m/rollups/v1/blue/2026/07/01/13/00.rollup",
     "reports": "m/reports/blue/2026/07/01/13/verdicts.json",
     "state": "m/state/blue.json",
+    "evidence": "m/evidence/v1/blue.evidence",
     "models": "m/models/v1/model.json",
     "quarantine": "m/quarantine/blue/2026/07/01/13/0123.jsonl",
     "training-data": "m/training-data/june.csv",
@@ -35,7 +36,7 @@ ROOMS = {
 }
 READS = {
     "profile": {"current", "baseline"},
-    "evaluate": {"current", "baseline", "profiles", "rollups", "reports", "state"},
+    "evaluate": {"current", "baseline", "profiles", "rollups", "reports", "state", "evidence"},
     "baseline": {"current", "training-data", "retraining", "last"},
     "notify": {"reports", "state"},
     "guard": {"reports", "state", "last"},
@@ -46,7 +47,7 @@ READS = {
 }
 WRITES = {
     "profile": {"profiles", "quarantine"},
-    "evaluate": {"rollups", "reports", "state"},
+    "evaluate": {"rollups", "reports", "state", "evidence"},
     "baseline": {"current", "baseline", "models"},
     "notify": set(),
     "guard": set(),

@@ -171,7 +171,7 @@ def test_the_ordered_test_gives_a_probability_for_any_counts(pair: tuple[Counts,
         for found, mirrored in zip(both, swapped, strict=True):
             assert 0.0 <= found.p_value <= 1.0
             assert math.isfinite(found.statistic)
-            assert mirrored.statistic == pytest.approx(found.statistic, rel=1e-5, abs=1e-7)
+            assert mirrored.statistic == pytest.approx(found.statistic, rel=1e-4, abs=1e-6)
 
 
 @settings(max_examples=40)
@@ -184,7 +184,7 @@ def test_the_ordered_test_does_not_care_which_end_is_first(pair: tuple[Counts, C
         assert first is second
     else:
         for forward, backward in zip(first, second, strict=True):
-            assert backward.statistic == pytest.approx(forward.statistic, rel=1e-5, abs=1e-7)
+            assert backward.statistic == pytest.approx(forward.statistic, rel=1e-4, abs=1e-6)
 
 
 @settings(max_examples=40)

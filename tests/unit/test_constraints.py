@@ -224,7 +224,7 @@ def test_a_threshold_too_large_for_a_float_is_refused() -> None:
     [
         ([1, 2, 3], "Integral", "Integral"),
         ([1, 2.5], "Fractional", "Fractional"),
-        ([1.5, "x"], "String", "Fractional"),
+        ([1.5, "x"], "String", "String"),
         ([None, None], "Unknown", "Unknown"),
     ],
 )

@@ -15,6 +15,8 @@ from driftgauge.cli import main
 from driftgauge.config import MonitorConfig, MonitorSet, load_monitors, parse_monitor
 from driftgauge.costs import (
     FILE_METRICS,
+    JOINT_METRICS,
+    PERSISTENCE_METRICS,
     POSTPROCESS_METRICS,
     PREPROCESS_METRICS,
     PRICES,
@@ -77,13 +79,15 @@ def test_a_metric_is_billed_for_the_hours_in_which_it_has_data() -> None:
     )
     hourly = cost(monitor(window="1h"), "CloudWatch", "metrics of the monitor")
     daily = cost(monitor(window="1d"), "CloudWatch", "metrics of the monitor")
-    assert hourly == pytest.approx((2 + 8) * 0.30)
-    assert daily == pytest.approx((2 + 8 / 24) * 0.30)
+    assert hourly == pytest.approx((2 + 10) * 0.30)
+    assert daily == pytest.approx((2 + 10 / 24) * 0.30)
+    strict = cost(monitor(window="1h", mode="strict"), "CloudWatch", "metrics of the monitor")
+    assert strict == pytest.approx((2 + 8) * 0.30)
 
 
 def test_alarms_that_look_every_ten_seconds_cost_three_times_as_much() -> None:
     fine = monitor(window="1h", alarms={"period": "10s"})
-    assert cost(fine, "CloudWatch", "more than once a minute") == pytest.approx(5 * 0.30)
+    assert cost(fine, "CloudWatch", "more than once a minute") == pytest.approx(7 * 0.30)
     standard = [i for i in estimate_monitor(fine, USUAL).items if i.what == "alarms"]
     assert standard[0].quantity == 5
 
@@ -115,13 +119,13 @@ def test_windows_evaluated_on_arrival_read_each_profile_once_however_long_they_a
 
     # 43,800 evaluations of a month, each with a rollup, a new profile and the reports before it.
     evaluations = 60 * 730
-    assert read("7d") == pytest.approx(evaluations * (3 + 2 + 1 + 1 + 30) * 0.4e-6, rel=0.001)
+    assert read("7d") == pytest.approx(evaluations * (3 + 2 + 1 + 1 + 1 + 30) * 0.4e-6, rel=0.001)
     assert read("7d") == pytest.approx(read("1d"), rel=0.001)
 
 
 def test_a_window_of_few_files_has_no_rollup() -> None:
     config = monitor(window="1h", evaluate="on_arrival", debounce="10s")
-    for files, puts in ((ROLLUP_ABOVE, 8), (ROLLUP_ABOVE + 1, 9)):
+    for files, puts in ((ROLLUP_ABOVE, 9), (ROLLUP_ABOVE + 1, 10)):
         assumed = replace(USUAL, files_per_hour=files)
         expected = pytest.approx(730 * files * puts * 5e-6)
         assert cost(config, "S3", "reports written", assumed) == expected
@@ -129,6 +133,18 @@ def test_a_window_of_few_files_has_no_rollup() -> None:
 
 def test_the_estimate_knows_from_which_number_of_profiles_on_there_is_a_rollup() -> None:
     assert ROLLUP_ABOVE == FEW_PROFILES
+
+
+def test_references_are_listed_and_read_at_each_evaluation() -> None:
+    references = [{"kind": "trailing"}, {"kind": "season", "period": "7d", "windows": 3}]
+    plain, compared = monitor(window="1h"), monitor(window="1h", references=references)
+    listed = [cost(config, "S3", "listed") for config in (plain, compared)]
+    read = [cost(config, "S3", "profiles read") for config in (plain, compared)]
+    # Four windows before and three seasons, each a page of 60 profiles and one rollup.
+    assert listed[1] == pytest.approx(listed[0] * (1 + 7))
+    assert read[1] - read[0] == pytest.approx(730 * 7 * 0.4e-6)
+    strict = monitor(window="1h", references=references, mode="strict")
+    assert cost(strict, "S3", "listed") == listed[0]
 
 
 def test_retrained_monitors_list_the_profiles_of_earlier_baselines_too() -> None:
@@ -143,7 +159,7 @@ def test_files_that_come_faster_than_the_debounce_are_evaluated_every_ten_deboun
     config = monitor(window="1h", evaluate="on_arrival", debounce="60s")
     busy = replace(USUAL, files_per_hour=3600)
     written = [i for i in estimate_monitor(config, busy).items if "written" in i.what]
-    evaluations = (written[0].quantity - 3600 * 730) / (7 + 1)
+    evaluations = (written[0].quantity - 3600 * 730) / (7 + 1 + 1)
     assert evaluations == pytest.approx(6 * 730)
 
 
@@ -169,14 +185,21 @@ def test_the_functions_publish_exactly_the_metrics_that_are_billed() -> None:
     published = set(re.findall(r'Measure\(\s*"(\w+)"', text))
     # FeatureDistance or PredictionDistance, by the column's role.
     published |= set(re.findall(r'"(\w+Distance)"', text))
-    billed = (*FILE_METRICS, *WINDOW_METRICS, *PREPROCESS_METRICS, *POSTPROCESS_METRICS)
+    billed = (
+        *FILE_METRICS,
+        *WINDOW_METRICS,
+        *PERSISTENCE_METRICS,
+        *JOINT_METRICS,
+        *PREPROCESS_METRICS,
+        *POSTPROCESS_METRICS,
+    )
     assert published == set(billed)
 
 
 def test_hooks_have_a_metric_each() -> None:
     hooks = {"preprocess": "s3://b/pre.py", "postprocess": "s3://b/post.py"}
     hooked = monitor(window="1h", capture={"hooks": hooks})
-    assert cost(hooked, "CloudWatch", "metrics of the monitor") == pytest.approx(12 * 0.30)
+    assert cost(hooked, "CloudWatch", "metrics of the monitor") == pytest.approx(14 * 0.30)
 
 
 def test_every_price_is_used() -> None:
