@@ -115,7 +115,7 @@ class NannyML:
         a, b = known(there), known(values)
         p = np.histogram(a, bins=self._bins[name])[0] / max(1, a.size)
         q = np.histogram(b, bins=self._bins[name])[0] / max(1, b.size)
-        return js_distance(np.append(p, 0.0), np.append(q, 1.0 - q.sum()), base=2)
+        return js_distance(np.append(p, 0.0), np.append(q, max(0.0, 1.0 - q.sum())), base=2)
 
 
 @dataclass(frozen=True)

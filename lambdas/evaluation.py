@@ -420,5 +420,4 @@ def _describe_joint(joint: JointVerdict | None) -> dict[str, object] | None:
             {"name": one.name, "effect": one.effect, "p_value": one.adjusted_p_value}
             for one in joint.tests
         ],
-        "pairs": [[one.first, one.second] for one in joint.pairs],
     }

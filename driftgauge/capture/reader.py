@@ -14,13 +14,17 @@ from driftgauge.capture.lines import Lines, read_lines
 from driftgauge.capture.records import Names, Reading, RecordReader, names_of
 from driftgauge.capture.regular import RegularReader
 from driftgauge.capture.schema import CaptureSchema
-from driftgauge.capture.skeleton import INPUT, LONGEST_LINE, OUTPUT, Sifted, Skeleton
+from driftgauge.capture.skeleton import LONGEST_LINE, Sifted, Skeleton
 from driftgauge.columns import Rejects, RowBatch
 
 # Some thousand rows: enough to spread the cost of a numpy call, and not much beyond the caches.
 BLOCK_BYTES = 4 * 1024 * 1024
 # Decoded records are many small objects: this is how many are kept at once.
 _BATCH_BYTES = 2 * 1024 * 1024
+# Of the lines of a block, for which it pays to read them apart from the others.
+_LEAST_ALIKE = 0.98
+# Where too few lines are alike, so many blocks are not looked at as closely.
+_BLOCKS_UNSIFTED = 8
 # A block of a few huge lines gains nothing from a comparison with a skeleton.
 _LONGEST_BLOCK = 2 * BLOCK_BYTES
 
@@ -101,6 +105,7 @@ class _ObjectReader:
         self._records: list[Record] = []
         self._numbers: list[int] = []
         self._size = 0
+        self._unsifted = 0
 
     def read(self, some: Lines) -> Iterator[RowBatch]:
         """Read some lines; those that are not alike are kept until there are enough of them."""
@@ -152,11 +157,13 @@ class _ObjectReader:
 
     def _read_mostly_alike(self, some: Lines, names: Names) -> tuple[RowBatch, Sifted] | None:
         """Read those lines that are alike, and tell which they are; None if they are too few."""
-        widths = {INPUT: len(names.inputs or ()), OUTPUT: len(names.outputs or ())}
+        if self._unsifted:
+            self._unsifted -= 1
+            return None
         for skeleton in self._skeletons(some.block):
-            sifted = skeleton.sift(some.block, widths=widths)
+            sifted = skeleton.sift(some.block)
             alike = int(np.count_nonzero(sifted.flags))
-            if 2 * alike <= sifted.flags.shape[0]:
+            if alike < _LEAST_ALIKE * sifted.flags.shape[0]:
                 continue
             match = skeleton.match(sifted.alike())
             batch = None if match is None else self._regular.read_match(match, names)
@@ -165,6 +172,7 @@ class _ObjectReader:
                 self._envelopes.add_records(alike)
                 some.count = sifted.flags.shape[0]
                 return batch, sifted
+        self._unsifted = _BLOCKS_UNSIFTED
         return None
 
     def _skeletons(self, block: bytes) -> Iterator[Skeleton]:
@@ -182,7 +190,7 @@ class _ObjectReader:
         records: list[Record] = []
         places: list[int] = []
         others = np.flatnonzero(~sifted.flags).tolist()
-        for place, line in zip(others, sifted.lines(~sifted.flags), strict=True):
+        for place, line in zip(others, sifted.others(), strict=True):
             found, _ = self._envelopes.decode([line], some.first + place)
             records.extend(found)
             places.extend(place for _ in found)

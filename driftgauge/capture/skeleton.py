@@ -9,7 +9,7 @@ and control characters is the same JSON string wherever it stands.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, overload
@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from driftgauge.capture.envelope import Payload, Record
 from driftgauge.capture.grid import (
-    COMMA,
     ESCAPED_NEWLINE,
     Bytes,
     Index,
@@ -45,8 +44,6 @@ _BRACE: Final = ord("{")
 # In longer lines a search for the next brace is faster than a look at each byte.
 _SHORT_LINE: Final = 4096
 _NEWLINE: Final = ord("\n")
-_QUOTE: Final = ord('"')
-_LOWEST_PRINTED: Final = 32
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -144,7 +141,7 @@ class Match:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sifted:
-    """A block of lines, and which of them are alike.
+    """A block of lines, and which of them have a skeleton.
 
     Attributes
     ----------
@@ -153,7 +150,7 @@ class Sifted:
     starts, ends : ndarray of int, shape (lines,)
         Where each line is.
     flags : ndarray of bool, shape (lines,)
-        Whether it is like the others.
+        Whether it has the skeleton.
     """
 
     block: bytes
@@ -162,15 +159,15 @@ class Sifted:
     flags: NDArray[np.bool_]
 
     def alike(self) -> bytes:
-        """Return the lines that are alike, as a block."""
+        """Return the lines that have it, as a block."""
         # Neighbours are copied together.
         steps = np.diff(self.flags.astype(np.int8), prepend=0, append=0)
         firsts, lasts = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1) - 1
         return b"\n".join(slices(self.block, self.starts[firsts], self.ends[lasts]))
 
-    def lines(self, chosen: NDArray[np.bool_]) -> list[bytes]:
-        """Return copies of some lines."""
-        return [*map(bytes, slices(self.block, self.starts[chosen], self.ends[chosen]))]
+    def others(self) -> list[bytes]:
+        """Return the other lines."""
+        return [*map(bytes, slices(self.block, self.starts[~self.flags], self.ends[~self.flags]))]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,7 +204,6 @@ class Skeleton:
         self.names = frozenset(text.name for text in texts)
         whole = b"".join(text.before for text in texts) + after
         self._braces = whole.count(b"{")
-        self._quotes = whole.count(b'"')
         self._first_brace = texts[0].before.find(b"{")
 
     @classmethod
@@ -293,39 +289,24 @@ class Skeleton:
         match = Match(block=block, lines=lines, spans=spans)
         return match if self._are_plain(match) else None
 
-    def sift(self, block: bytes, *, widths: Mapping[str, int]) -> Sifted:
-        """Tell which lines of a block look as if a block of them alone would match.
+    def sift(self, block: bytes) -> Sifted:
+        """Tell which lines of a block have the skeleton; their texts are not looked at.
 
         Parameters
         ----------
         block : bytes
             Lines with newlines between them and none at the end.
-        widths : dict of str to int
-            How many cells the rows of each payload have.
         """
-        view = np.frombuffer(block, dtype=np.uint8)
-        newlines = np.flatnonzero(view == _NEWLINE)
+        newlines = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == _NEWLINE)
         starts, ends = np.append(0, newlines + 1), np.append(newlines, len(block))
         braces = _braces_of(block)
         first = np.searchsorted(braces, starts)
         places = np.flatnonzero(np.diff(first, append=braces.shape[0]) == self._braces)
         table = braces[first[places, None] + np.arange(self._braces)]
-        spans, alike = self._find(block, starts[places], ends[places], table)
-        for found in spans.values():
-            alike &= found.ends > found.starts
+        _, alike = self._find(block, starts[places], ends[places], table)
         flags = np.zeros(starts.shape[0], dtype=np.bool_)
-        flags[places] = alike & _have_even_rows(view, spans, widths)
-        quotes = np.flatnonzero(view == _QUOTE)
-        flags &= np.diff(np.searchsorted(quotes, starts), append=quotes.shape[0]) == self._quotes
-        escapes = np.flatnonzero(view[:-1] == ESCAPED_NEWLINE[0])
-        odd = [escapes[view[escapes + 1] != ESCAPED_NEWLINE[1]]]
-        if int(view.min()) < _NEWLINE or np.count_nonzero(view < _LOWEST_PRINTED) > newlines.size:
-            odd.append(np.flatnonzero((view < _LOWEST_PRINTED) & (view != _NEWLINE)))
-        flags[np.searchsorted(newlines, np.concatenate(odd))] = False
-        sifted = Sifted(block=block, starts=starts, ends=ends, flags=flags)
-        if not _is_utf8(block):
-            flags &= np.array([_is_utf8(line) for line in sifted.lines(~np.zeros_like(flags))])
-        return sifted
+        flags[places] = alike
+        return Sifted(block=block, starts=starts, ends=ends, flags=flags)
 
     def _find(
         self, block: bytes, starts: Index, line_ends: Index, braces: Index
@@ -410,32 +391,6 @@ def _hold(block: bytes, starts: Index, wanted: bytes) -> NDArray[np.bool_] | boo
         return inside
     same: NDArray[np.bool_] = (found == np.frombuffer(wanted, dtype=np.uint8)).all(axis=1)
     return same & inside
-
-
-def _counts(positions: Index, starts: Index, ends: Index) -> Index:
-    """Return how many of the positions, in order, lie between each start and end."""
-    found: Index = np.searchsorted(positions, ends) - np.searchsorted(positions, starts)
-    return found
-
-
-def _have_even_rows(
-    view: Bytes, spans: Mapping[str, Spans], widths: Mapping[str, int]
-) -> NDArray[np.bool_] | bool:
-    """Tell which lines have as many cells as their rows need, and equally many rows each side."""
-    commas = np.flatnonzero(view == COMMA)
-    newlines = np.flatnonzero(view == ESCAPED_NEWLINE[0])
-    even: NDArray[np.bool_] | bool = True
-    counts: Index | None = None
-    for name, width in widths.items():
-        if name not in spans:
-            continue
-        starts, ends = spans[name].starts, spans[name].ends
-        # A newline at the end starts no row.
-        rows = 1 + _counts(newlines, starts, ends - len(ESCAPED_NEWLINE))
-        even &= _counts(commas, starts, ends) == rows * (width - 1)
-        even &= True if counts is None else counts == rows
-        counts = rows
-    return even
 
 
 def _is_utf8(block: bytes) -> bool:

@@ -19,7 +19,12 @@ import numpy as np
 
 from driftgauge.drift.multiplicity import holm
 from driftgauge.drift.special import hypergeometric_sf
-from driftgauge.drift.verdict import BASELINE_DRIFT, FeatureVerdict, Violation
+from driftgauge.drift.verdict import (
+    BASELINE_DRIFT,
+    MISSING_LABEL,
+    FeatureVerdict,
+    Violation,
+)
 from driftgauge.profile.profile import FeatureProfile, Profile
 
 if TYPE_CHECKING:
@@ -135,7 +140,8 @@ def drift_violations(
 ) -> tuple[Violation, ...]:
     """Report each drifted column as Model Monitor's ``baseline_drift_check``.
 
-    The distance in the description is the effect that was compared with the limit.
+    The distance in the description is the effect that was compared with the limit: of the values,
+    or where they did not move, of the share of missing ones.
     """
     violations = []
     for verdict in verdicts:
@@ -144,11 +150,14 @@ def drift_violations(
         word = "Numerical" if verdict.kind in ("numeric", "discrete") else "Categorical"
         override = features[verdict.name].min_effect if verdict.name in features else None
         limit = settings.min_effect if override is None else override
+        effect, quantity = verdict.effect, f"{word} distance"
+        if verdict.moved and verdict.moved[0].label == MISSING_LABEL and (effect or 0.0) <= limit:
+            effect, quantity, word = verdict.missing_effect, "Distance of missing shares", "drift"
         violations.append(
             _violation(
                 verdict.name,
                 BASELINE_DRIFT,
-                f"{word} distance: {verdict.effect} exceeds {word.lower()} threshold: {limit}",
+                f"{quantity}: {effect} exceeds {word.lower()} threshold: {limit}",
             )
         )
     return tuple(violations)

@@ -24,8 +24,6 @@ from driftgauge.config import DecisionSettings, FeatureSettings, MonitorConfig, 
 from driftgauge.drift.calibration import (
     Alarms,
     Calibration,
-    Findable,
-    Lasting,
     Option,
     calibrate,
     group_past,
@@ -40,6 +38,7 @@ from driftgauge.report.wording import count, plural
 from driftgauge.windows import DEFAULT_ANCHOR, WindowGrid, format_duration
 
 _NAME = 32
+_HEADING = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,52 +181,57 @@ def _blank_table(title: str, *columns: tuple[str, bool]) -> Table:
 
 def _alternatives(found: Calibration) -> Table:
     past = found.current.past is not None
-    kinds = [
-        ("shift" if column.category is None else "share")
-        for name in found.typical
-        for column in found.current.columns
-        if column.name == name
-    ]
-    within = _within(found.current)
+    spans = ["in a window"]
+    if _several_a_day(found):
+        spans.append("in a day")
+    if found.current.lasting:
+        spans.append(f"in {_days(found.current.lasting[0].horizon)}")
     table = _blank_table(
         "Settings, and what they lead to",
         ("Window", False),
         ("Rows", True),
         ("alpha", True),
-        ("min_effect", True),
-        ("False alarms a year", True),
-        *((("Past windows", True),) if past else ()),
-        *((f"{kind}, {span}", True) for kind in kinds for span in ("window", "day", *within)),
+        ("min_\neffect", True),
+        ("False alarms\na year", True),
+        *((("Past\nwindows", True),) if past else ()),
+        *((f"{shorten(name, _HEADING)}\n{span}", True) for name in found.typical for span in spans),
     )
-    last = found.current.pace
+    shown: Pace | None = None
     for option in found.options:
-        if option.pace != last:
+        if shown not in (None, option.pace):
             table.add_section()
-            last = option.pace
-        current = option is found.current
-        cells = [
-            _clock(option.pace.length),
-            count(option.pace.rows),
+        again, shown = option.pace == shown, option.pace
+        table.add_row(
+            "" if again else _clock(option.pace.length),
+            "" if again else count(option.pace.rows),
             f"{option.alpha:g}",
             f"{option.min_effect:g}",
             _a_year(option),
             *([_of(option.past)] if past else []),
-        ]
-        for name in found.typical:
-            column = next((c for c in option.columns if c.name == name), None)
-            lasting = next((one for one in option.lasting if one.name == name), None)
-            cells += _sizes(column, lasting)
-        table.add_row(*cells, style="bold" if current else "")
+            *(
+                cell
+                for name in found.typical
+                for cell in _sizes(option, name, several=_several_a_day(found))
+            ),
+            style="bold" if option is found.current else "",
+        )
     return table
 
 
-def _sizes(column: Findable | None, lasting: Lasting | None) -> list[str]:
+def _several_a_day(found: Calibration) -> bool:
+    return found.current.pace.length <= timedelta(hours=12)
+
+
+def _sizes(option: Option, name: str, *, several: bool) -> list[str]:
     """Write how small a shift is found: in a window, in a day, and over time."""
-    if column is None:
-        return ["", "", *([""] if lasting else [])]
+    column = next(column for column in option.columns if column.name == name)
+    lasting = next((one for one in option.lasting if one.name == name), None)
     share = column.category is not None
-    days = [size for size in (column.day, lasting.day if lasting else None) if size is not None]
-    cells = [_size(column.window, share=share), _size(min(days, default=None), share=share)]
+    cells = [_size(column.window, share=share)]
+    if several:
+        days = (column.day, lasting.day if lasting else None)
+        known = [size for size in days if size is not None]
+        cells.append(_size(min(known, default=None), share=share))
     return [*cells, _size(lasting.month, share=share)] if lasting else cells
 
 
@@ -250,10 +254,6 @@ def _of(alarms: Alarms | None) -> str:
     return f"{count(alarms.drifted)} of {count(alarms.windows)}" if alarms else ""
 
 
-def _within(option: Option) -> tuple[str, ...]:
-    return (f"{_days(option.lasting[0].horizon)}",) if option.lasting else ()
-
-
 def _days(horizon: timedelta) -> str:
     days = horizon / timedelta(days=1)
     return f"{days:.0f} days" if days >= 2 else f"{days * 24:.0f} hours"
@@ -265,13 +265,14 @@ def _clock(length: timedelta) -> str:
 
 
 def _columns(found: Calibration) -> Table:
+    several = _several_a_day(found)
     table = _blank_table(
-        "The smallest shift of each column that is found nine times in ten, settings as they are",
+        "Smallest shift found, settings as they are",
         ("Column", False),
         ("Kind", False),
         ("What grows", False),
-        ("In one window", True),
-        ("In a day", True),
+        ("In a window", True),
+        *((("In a day", True),) if several else ()),
     )
     for column in found.current.columns:
         share = column.category is not None
@@ -281,7 +282,7 @@ def _columns(found: Calibration) -> Table:
             column.kind,
             Text(grows),
             _size(column.window, share=share),
-            _size(column.day, share=share),
+            *([_size(column.day, share=share)] if several else []),
         )
     return table
 
@@ -291,14 +292,14 @@ def _remarks(found: Calibration, decision: DecisionSettings) -> Sequence[str]:
     lines = [
         "False alarms: windows with any drifted column, of "
         f"{count(current.quiet.windows)} drawn ones in which nothing moved; 95 % intervals.",
-        "sd: standard deviations of the column made normal; %: of all rows that change to one "
-        "category. Shift and share are those of " + " and ".join(found.typical) + ".",
+        "Shifts: found nine times in ten. sd: standard deviations of the column made normal; %: "
+        "of all rows that change to one category.",
     ]
     if current.lasting:
         every = format_duration(decision.persistence.false_alarm_every)
         lines.append(
-            f"Evidence over time adds at most one false alarm in {every} on average "
-            "(decision.persistence); it counts within a day, and alone in the last column of each."
+            f"Found in {_days(current.lasting[0].horizon)}: by the evidence over time, which adds "
+            f"one false alarm in {every} at most, on average."
         )
     if current.past is None:
         lines.append(

@@ -21,9 +21,12 @@ from driftgauge.drift.predictions import prediction_shifts
 from driftgauge.drift.references import (
     Judged,
     PastWindows,
+    Reference,
+    gather_references,
     judge_against_references,
     lasting_columns,
     mark_seasonal,
+    profile_between,
     seasonal_columns,
 )
 from driftgauge.drift.scores import window_scores
@@ -33,6 +36,7 @@ from driftgauge.drift.verdict import (
     FeatureVerdict,
     JointVerdict,
     Mode,
+    Outcome,
     PersistentDrift,
     WindowVerdict,
     weighted_sizes,
@@ -47,6 +51,8 @@ if TYPE_CHECKING:
 
 # Columns whose segments are looked for.
 _EXPLAINED = 10
+# Rows of a reference, as a share of the window's, from which it tells how columns go together.
+_COMPARABLE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,12 +185,13 @@ def assess_window(
         features=rules.features,
         dispersions=over_time.dispersions,
     )
-    verdict = _refer(verdict, judged, rules.references, past)
+    if decision.joint.enabled:
+        verdict = replace(verdict, joint=_judge_joint(baseline, judged))
+    verdict = _refer(verdict, baseline, judged, rules.references, past)
     verdict = replace(
         verdict,
         features=_explain_by_segments(verdict.features, baseline.profile, profile),
         persistent=_persistent(baseline.profile, rules, occasion, over_time, verdict),
-        joint=_joint(baseline, profile, rules, over_time.dispersions),
         predictions=prediction_shifts(
             baseline=baseline.profile,
             profile=profile,
@@ -258,56 +265,84 @@ def _persistent(
     return replace(found, verdict="seasonal", value=others.value)
 
 
-def _joint(
-    baseline: Baseline, profile: Profile, rules: Rules, factors: Mapping[str, float]
-) -> JointVerdict | None:
-    """Judge how columns go together; its windows vary as those of the columns do on average."""
-    if not rules.decision.joint.enabled:
-        return None
-    judged = [
-        factor
-        for name, factor in factors.items()
-        if not (name in rules.features and rules.features[name].ignore)
-    ]
-    return judge_joint(
-        baseline=baseline,
-        profile=profile,
-        settings=rules.decision,
-        features=rules.features,
-        dispersion=sum(judged) / len(judged) if judged else 1.0,
-    )
-
-
 def _refer(
     verdict: WindowVerdict,
+    baseline: Baseline,
     judged: Judged,
     references: Sequence[ReferenceSettings],
     past: PastWindows,
 ) -> WindowVerdict:
     """Add the comparisons with references, and what they make seasonal."""
-    if not references:
+    gathered = gather_references(judged, references=references, past=past)
+    if not gathered:
         return verdict
-    found = judge_against_references(
-        judged, references=references, verdicts=verdict.features, past=past
-    )
-    lasting = lasting_columns(
-        judged,
-        references=references,
-        columns=seasonal_columns(verdict.features, found),
-        past=past,
-    )
-    features = mark_seasonal(verdict.features, found, lasting=lasting)
-    calm = {feature.name for feature in features if feature.verdict == "seasonal"}
+    found = judge_against_references(judged, references=gathered, verdicts=verdict.features)
+    columns = seasonal_columns(verdict.features, found)
+    drifted = verdict.joint is not None and verdict.joint.verdict == "drift"
+    if columns or drifted:
+        between = profile_between(judged, references=references, past=past)
+        columns -= lasting_columns(judged, columns=columns, between=between)
+        if drifted and _is_seasonal_joint(baseline, judged, gathered, between, columns):
+            verdict = replace(verdict, joint=_as_seasonal(verdict.joint))
     return replace(
         verdict,
-        features=features,
+        features=mark_seasonal(verdict.features, found, columns=columns),
         violations=tuple(
             violation
             for violation in verdict.violations
             if violation.constraint_check_type != BASELINE_DRIFT
-            or violation.feature_name not in calm
+            or violation.feature_name not in columns
         ),
         references=found,
+    )
+
+
+def _is_seasonal_joint(
+    baseline: Baseline,
+    judged: Judged,
+    references: Sequence[Reference],
+    between: Profile,
+    columns: frozenset[str],
+) -> bool:
+    """Tell whether a joint drift is the season's: that of seasonal columns, or a season's own."""
+    others = replace(judged, features=ignoring(judged.features, sorted(columns)))
+    if columns and _judge_joint(baseline, others).verdict != "drift":
+        return True
+    seasons = [one.profile for one in references if one.settings.kind == "season"]
+    outcomes = {_joint_against(one, baseline, judged) for one in seasons}
+    if outcomes - {"insufficient_data"} != {"ok"}:
+        return False
+    # As with columns: a change that stays is in the windows in between as well.
+    return _joint_against(between, baseline, judged) != "ok"
+
+
+def _as_seasonal(joint: JointVerdict | None) -> JointVerdict | None:
+    if joint is None:
+        return None
+    reason = f"{joint.reason} It is that of the same season, so it is no alarm."
+    return replace(joint, verdict="seasonal", reason=reason)
+
+
+def _joint_against(reference: Profile, baseline: Baseline, judged: Judged) -> Outcome:
+    """Judge how columns go together in a window and a reference, if that has rows to tell."""
+    if reference.rows < _COMPARABLE * judged.profile.rows:
+        return "insufficient_data"
+    return _judge_joint(replace(baseline, profile=reference), judged).verdict
+
+
+def _judge_joint(baseline: Baseline, judged: Judged) -> JointVerdict:
+    """Judge how columns go together; windows vary in that as columns do on the average."""
+    factors = [
+        factor
+        for name, factor in judged.dispersions.items()
+        if not (name in judged.features and judged.features[name].ignore)
+    ]
+    return judge_joint(
+        baseline=baseline,
+        profile=judged.profile,
+        settings=judged.decision,
+        features=judged.features,
+        dispersion=sum(factors) / len(factors) if factors else 1.0,
     )
 
 

@@ -47,8 +47,8 @@ FACTORS: Final = (1.0, 0.5, 2.0)
 QUIET_WINDOWS: Final = 500
 _Z95 = 1.959963984540054
 _MONTH = timedelta(days=30)
-# Windows of the longest sequence that evidence over time is tried on.
-_LONGEST_SEQUENCE = 120
+# Windows of the longest sequence that evidence over time is tried on, windows as they are.
+_LONGEST_SEQUENCE = 96
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +108,7 @@ class Lasting:
     day, month : float or None
         Found within a day, and within ``horizon``; None if not even the largest shift is.
     horizon : timedelta
-        30 days, or fewer if that were more windows than are simulated.
+        The same for all options: about 30 days, or fewer if that were too many windows.
     """
 
     name: str
@@ -237,7 +237,7 @@ def calibrate(
             dispersions=learn_dispersions(baseline, known, decision),
             rng=np.random.default_rng((seed, round(4 * factor))),
         )
-        table = _Table(bench, known, windows, advance)
+        table = _Table(bench, known, windows, _horizon(pace), advance)
         curves = table.curves(typical if options else bench.names)
         if not options:
             learnt = bench.dispersions
@@ -253,6 +253,12 @@ def steps_of(baseline: Profile, features: Mapping[str, FeatureSettings], windows
     drawn = len(FACTORS) * (windows // WINDOWS_PER_BASELINE)
     moved = columns + (len(FACTORS) - 1) * typical
     return drawn + moved + len(FACTORS) * typical
+
+
+def _horizon(pace: Pace) -> timedelta:
+    """Return a span of whole windows, whether as they are, halved or doubled."""
+    windows = min(_LONGEST_SEQUENCE, int(_MONTH / pace.length))
+    return max(1, windows // 2) * 2 * pace.length
 
 
 def _typical(columns: Sequence[Findable]) -> tuple[str, ...]:
@@ -275,9 +281,11 @@ class _Table:
         bench: Bench,
         past: Sequence[PastWindow],
         windows: int,
+        horizon: timedelta,
         advance: Callable[[int], None],
     ) -> None:
         self._bench = bench
+        self._horizon = horizon
         self._advance = advance
         now = (bench.decision.alpha, bench.decision.min_effect)
         self.limits = list(dict.fromkeys((now, *sorted(product(ALPHAS, MIN_EFFECTS)))))
@@ -329,15 +337,14 @@ class _Table:
 
     def _lasting(self, curve: Curve) -> Lasting:
         length = self._bench.pace.length
-        month = min(_LONGEST_SEQUENCE, int(_MONTH / length))
         sequences = Sequences(self._bench, curve)
         self._advance(1)
         return Lasting(
             name=curve.movement.feature.name,
             category=curve.category,
-            day=sequences.smallest(min(month, int(DAY / length))),
-            month=sequences.smallest(month),
-            horizon=month * length,
+            day=sequences.smallest(int(DAY / length)) if length <= DAY < self._horizon else None,
+            month=sequences.smallest(round(self._horizon / length)),
+            horizon=self._horizon,
         )
 
 

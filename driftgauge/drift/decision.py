@@ -124,9 +124,7 @@ def judge_window(
         found = judge_strictly(baseline=baseline, profile=profile, features=features)
         verdicts, violations = found.features, found.violations
     else:
-        verdicts, violations = _judge_soundly(
-            baseline, profile, decision, features, dispersions
-        )
+        verdicts, violations = _judge_soundly(baseline, profile, decision, features, dispersions)
     return WindowVerdict(
         monitor=monitor,
         variant=variant,
@@ -327,9 +325,7 @@ def _decide(
 def _moved(measured: Measured, missing: Missing | None) -> tuple[CellShift, ...]:
     if missing is None:
         return measured.moved
-    lead = CellShift(
-        label=MISSING_LABEL, baseline_share=missing.usual, window_share=missing.share
-    )
+    lead = CellShift(label=MISSING_LABEL, baseline_share=missing.usual, window_share=missing.share)
     return (lead, *measured.moved[:-1])
 
 

@@ -62,7 +62,8 @@ class Dispersion:
     freedom : ndarray of float64
         Degrees of freedom of the estimate.
     single : ndarray of float64
-        For single windows; may be below 1.
+        For single windows, by neighbors, times how much more windows eight apart differ than
+        neighbors do in common; may be below 1.
     """
 
     factor: Floats
@@ -71,7 +72,13 @@ class Dispersion:
 
 
 def neighbor_ratios(
-    layout: ScoreLayout, sums: Floats, rows: Floats, deviation: Floats, span: int
+    layout: ScoreLayout,
+    sums: Floats,
+    rows: Floats,
+    deviation: Floats,
+    *,
+    span: int = 1,
+    lag: int = 1,
 ) -> Floats:
     """Return squared differences of neighboring means over their variance.
 
@@ -85,10 +92,12 @@ def neighbor_ratios(
         Standard deviation of a score.
     span : int
         Each mean is over so many windows, without overlap.
+    lag : int
+        How many means further the neighbor is.
 
     Returns
     -------
-    ndarray of float64, shape (E // span - 1, A)
+    ndarray of float64, shape (E // span - lag, A)
         Expected to be the dispersion. Not a number where a mean has no value.
     """
     groups = rows.shape[0] // span
@@ -97,8 +106,8 @@ def neighbor_ratios(
     counts = layout.denominators(sums, rows[:used].reshape(groups, span).sum(axis=1))
     with np.errstate(divide="ignore", invalid="ignore"):
         means = sums[:, : counts.shape[1]] / counts
-        variance = (1.0 / counts[1:] + 1.0 / counts[:-1]) * deviation**2
-        return np.asarray(np.diff(means, axis=0) ** 2 / variance, dtype=np.float64)
+        variance = (1.0 / counts[lag:] + 1.0 / counts[:-lag]) * deviation**2
+        return np.asarray((means[lag:] - means[:-lag]) ** 2 / variance, dtype=np.float64)
 
 
 def estimate_dispersion(
@@ -136,7 +145,7 @@ def estimate_dispersion(
     common, growth = 1.0, 1.0
     commons = []
     for level, span in enumerate(SPANS):
-        ratios = neighbor_ratios(layout, sums, rows, deviation, span)
+        ratios = neighbor_ratios(layout, sums, rows, deviation, span=span)
         expected = common * growth
         ratios = np.minimum(ratios, LARGEST_RATIO * np.maximum(_typical(ratios), expected))
         before = common
@@ -160,7 +169,15 @@ def estimate_dispersion(
         factor = np.maximum(factor, estimate)
     # Means over ever more windows approach their limit as 1 / span.
     beyond = max(1.0, 2.0 - commons[-2] / commons[-1])
-    return Dispersion(factor=np.maximum(1.0, factor * beyond), freedom=freedom, single=single)
+    distant = neighbor_ratios(layout, sums, rows, deviation, lag=SPANS[-1])
+    distant = np.minimum(distant, LARGEST_RATIO * np.maximum(_typical(distant), commons[0]))
+    nothing = np.zeros(len(layout.aspects))
+    apart = _common(distant, dense, nothing, nothing, prior=commons[0]) / commons[0]
+    return Dispersion(
+        factor=np.maximum(1.0, factor * beyond),
+        freedom=freedom,
+        single=single * max(1.0, apart),
+    )
 
 
 def _dense(layout: ScoreLayout, sums: Floats, rows: Floats, deviation: Floats) -> NDArray[np.bool_]:

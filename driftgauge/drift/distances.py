@@ -267,6 +267,34 @@ def l_infinity(p: ArrayLike, q: ArrayLike) -> float:
     return float(np.abs(shares(p) - shares(q)).max())
 
 
+def normalized_difference(p: ArrayLike, q: ArrayLike) -> float:
+    r"""Return the largest difference of counts over all counts.
+
+    .. math:: \max_i |p_i - q_i| / (\sum p + \sum q)
+
+    Unlike :func:`l_infinity` it does not divide each side by its own sum: sides of different
+    size differ. TensorFlow Data Validation calls it the normalized absolute difference.
+
+    Parameters
+    ----------
+    p, q : array_like, shape (B,)
+        Counts, cells in any order.
+
+    Returns
+    -------
+    float
+        Between 0 and 1. Symmetric.
+
+    Examples
+    --------
+    >>> normalized_difference([1, 3], [3, 3])
+    0.2
+    """
+    shares(p), shares(q)  # refuse a side without a count
+    first, second = np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64)
+    return float(np.abs(first - second).max() / (first.sum() + second.sum()))
+
+
 def hellinger(p: ArrayLike, q: ArrayLike) -> float:
     r"""Return the Hellinger distance.
 

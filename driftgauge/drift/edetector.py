@@ -56,8 +56,10 @@ def pooled_deviation(layout: ScoreLayout, sums: Floats, rows: Floats) -> tuple[F
     aspects = len(layout.aspects)
     vectors = np.vstack([layout.baseline, sums])
     counts = layout.denominators(vectors, np.append(layout.baseline_rows, rows)).sum(axis=0)
-    share = (vectors[:, :aspects].sum(axis=0) + _PSEUDO_COUNT) / (counts + 2 * _PSEUDO_COUNT)
-    share = np.where(layout.share, np.clip(share, 0.0, 1.0), 0.5)
+    # Sums are rounded to float32, so that a large one may exceed its count.
+    hits = np.clip(vectors[:, :aspects].sum(axis=0), 0.0, counts)
+    share = (hits + _PSEUDO_COUNT) / (counts + 2 * _PSEUDO_COUNT)
+    share = np.where(layout.share, share, 0.5)
     deviation = np.sqrt(share * (1.0 - share))
     return (
         np.where(layout.share, deviation, 1.0),

@@ -280,8 +280,8 @@ def _retire(state: EvidenceState, layout: ScoreLayout) -> EvidenceState:
     for level, span in enumerate(SPANS):
         # The differences within the group and to its successor.
         part = slice(first, first + _GROUP + span)
-        ratios = np.minimum(neighbor_ratios(layout, sums[part], rows[part], deviation, span), bound)
-        past.ratios[level] += np.nansum(ratios, axis=0)
+        ratios = neighbor_ratios(layout, sums[part], rows[part], deviation, span=span)
+        past.ratios[level] += np.nansum(np.minimum(ratios, bound), axis=0)
         past.pairs[level] += np.count_nonzero(~np.isnan(ratios), axis=0)
     fade = np.minimum(1.0, _MOST_PAIRS / np.maximum(1.0, past.pairs))
     entries = [

@@ -40,6 +40,9 @@ _ROWS_OFF_BOTH = 5
 # It is left aside where a component itself moved further than this: clipping, missing values and
 # the shares of categories bound correlations.
 _MOST_SHIFT = 1.0
+# Around another middle a spread is another quantity: its score is to move by this at most, in
+# standard deviations, and by twice its standard error more.
+_MOST_SHIFT_OF_SPREAD = 0.1
 _MOST_VARIANCE_RATIO = 2.0
 _MOST_MISSING = 0.1
 # Correlations nearer to one than this are all the same.
@@ -136,7 +139,13 @@ def judge_joint(
         rows=profile.rows,
         alpha=settings.alpha,
         pairs=_shown_pairs(pairs, components),
-        unsteady=len({c.column for c, s in zip(components, judged & ~steady, strict=True) if s}),
+        unsteady=len(
+            {
+                c.column
+                for c, aside in zip(components, judged & ~steady, strict=True)
+                if aside and c.kind != "spread"
+            }
+        ),
     )
 
 
@@ -197,11 +206,16 @@ def _steady(
             for c in components
         ]
     )
+    apart = np.abs(now.means - before.means) / before.deviations
+    score = {c.column: i for i, c in enumerate(components) if c.kind == "score"}
+    limit = _MOST_SHIFT_OF_SPREAD + 2.0 / math.sqrt(min(now.rows, before.rows))
+    folded = np.array([c.kind == "spread" and apart[score[c.column]] > limit for c in components])
     steady: NDArray[np.bool_] = (
         (old > 0)
         & (new * _MOST_VARIANCE_RATIO >= old)
         & (new <= old * _MOST_VARIANCE_RATIO)
-        & ((now.means - before.means) ** 2 <= _MOST_SHIFT**2 * old)
+        & (apart <= _MOST_SHIFT)
+        & ~folded
         & (np.abs(missing) <= _MOST_MISSING)
     )
     return steady
@@ -236,7 +250,10 @@ def _compare_pairs(
     influence = np.maximum(chance.variances[first, second], _LEAST_VARIANCE) / (1 - old**2) ** 2
     z = (np.arctanh(new) - np.arctanh(old)) / np.sqrt(influence * variance * dispersion)
     skewness = chance.skewnesses[first, second] * asymmetry
-    return _Pairs(first=first, second=second, before=old, now=new, z=normal_equivalent(z, skewness))
+    z = normal_equivalent(z, skewness)
+    # The transformed correlation of n rows has an excess kurtosis of 2 / (n - 1) (Hotelling 1953).
+    z /= 1.0 + np.maximum(0.0, z**2 - 3.0) / (12.0 * (rows - 1))
+    return _Pairs(first=first, second=second, before=old, now=new, z=z)
 
 
 def _correlations(

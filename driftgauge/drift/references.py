@@ -12,7 +12,7 @@ Choosing the windows that look like the baseline would make every reference a se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
@@ -123,12 +123,35 @@ def reference_windows(
     return tuple((one, variant) for one in past.before(window, settings.count))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """What a window is compared with: the merged profile of some windows that have rows."""
+
+    settings: ReferenceSettings
+    windows: int
+    profile: Profile
+
+
+def gather_references(
+    judged: Judged, *, references: Sequence[ReferenceSettings], past: PastWindows
+) -> tuple[Reference, ...]:
+    """Merge the profiles of each reference; a variant is no reference of itself."""
+    found = []
+    for settings in references:
+        if settings.variant == judged.variant:
+            continue
+        wanted = reference_windows(
+            settings, window=judged.window, variant=judged.variant, past=past
+        )
+        profiles = [past.profile(*one) for one in wanted]
+        some = [profile for profile in profiles if profile is not None and profile.rows]
+        merged = merge_profiles(some, judged.profile.spec)
+        found.append(Reference(settings=settings, windows=len(some), profile=merged))
+    return tuple(found)
+
+
 def judge_against_references(
-    judged: Judged,
-    *,
-    references: Sequence[ReferenceSettings],
-    verdicts: Sequence[FeatureVerdict],
-    past: PastWindows,
+    judged: Judged, *, references: Sequence[Reference], verdicts: Sequence[FeatureVerdict]
 ) -> tuple[ReferenceVerdict, ...]:
     """Compare a window with each of its references.
 
@@ -140,33 +163,22 @@ def judge_against_references(
     ----------
     judged : Judged
         The window.
-    references : sequence of ReferenceSettings
-        What it is compared with; a variant is not compared with itself.
+    references : sequence of Reference
+        What it is compared with.
     verdicts : sequence of FeatureVerdict
         The window against the baseline.
-    past : PastWindows
-        Where the references' profiles come from.
     """
     drifted = {verdict.name for verdict in verdicts if verdict.verdict == "drift"}
     found = []
-    for settings in references:
-        if settings.variant == judged.variant:
-            continue
-        wanted = reference_windows(
-            settings, window=judged.window, variant=judged.variant, past=past
-        )
-        profiles = [
-            profile for profile in (past.profile(*one) for one in wanted) if profile is not None
-        ]
-        reference = merge_profiles(profiles, judged.profile.spec)
-        features = judged.against(reference, "the reference")
-        blind = _unseen_drift(judged, reference, features, drifted)
+    for reference in references:
+        features = judged.against(reference.profile, "the reference")
+        blind = _unseen_drift(judged, reference.profile, features, drifted)
         found.append(
             ReferenceVerdict(
-                name=settings.name,
-                kind=settings.kind,
-                windows=sum(profile.rows > 0 for profile in profiles),
-                rows=reference.rows,
+                name=reference.settings.name,
+                kind=reference.settings.kind,
+                windows=reference.windows,
+                rows=reference.profile.rows,
                 features=tuple(_undecided(f) if f.name in blind else f for f in features),
             )
         )
@@ -177,7 +189,7 @@ def _unseen_drift(
     judged: Judged,
     reference: Profile,
     features: Sequence[FeatureVerdict],
-    drifted: set[str],
+    drifted: Set[str],
 ) -> set[str]:
     """Return the drifted columns for which the reference has too few rows to say anything.
 
@@ -222,19 +234,12 @@ def thinned(profile: Profile, rows: int) -> Profile:
     )
 
 
-def lasting_columns(
-    judged: Judged,
-    *,
-    references: Sequence[ReferenceSettings],
-    columns: frozenset[str],
-    past: PastWindows,
-) -> frozenset[str]:
-    """Return those of the columns whose drift did not come and go since the season before.
+def profile_between(
+    judged: Judged, *, references: Sequence[ReferenceSettings], past: PastWindows
+) -> Profile:
+    """Return the merged profile of some windows between the season's and this one.
 
-    A change that stays resembles its own past after one period, but is no season. So three windows
-    between the season's and this one are compared with the baseline, too: a column that drifted in
-    all of them that could be judged is lasting. Where there is none to judge, nothing is known
-    about it, and it is not.
+    They are those a quarter, a half and three quarters of a period ago, as far as they are there.
 
     Parameters
     ----------
@@ -242,25 +247,36 @@ def lasting_columns(
         The window.
     references : sequence of ReferenceSettings
         Those of kind ``season`` say what to look at.
-    columns : frozenset of str
-        The drifted columns in question.
     past : PastWindows
         Where profiles come from.
     """
-    outcomes: dict[str, list[bool]] = {name: [] for name in columns}
     length = judged.window.end - judged.window.start
     periods = {one.period for one in references if one.period is not None}
-    steps = {int(part * (period / length)) for period in periods for part in _BETWEEN}
-    for step in sorted(steps - {0}) if columns else ():
-        window = moved(judged.window, -step * length)
-        profile = past.profile(window, judged.variant)
-        if profile is None or profile.rows < judged.decision.min_rows:
-            continue
-        there = replace(judged, profile=profile, window=window)
-        for verdict in there.against(judged.baseline, "the baseline"):
-            if verdict.name in columns and verdict.verdict != "insufficient_data":
-                outcomes[verdict.name].append(verdict.verdict == "drift")
-    return frozenset(name for name, found in outcomes.items() if found and all(found))
+    offsets = {int(part * (period / length)) * length for period in periods for part in _BETWEEN}
+    # What is between by a long period may be the season of a short one.
+    between = [o for o in sorted(offsets) if o and all(o % period for period in periods)]
+    found = [past.profile(moved(judged.window, -offset), judged.variant) for offset in between]
+    return merge_profiles((one for one in found if one is not None), judged.profile.spec)
+
+
+def lasting_columns(judged: Judged, *, columns: frozenset[str], between: Profile) -> frozenset[str]:
+    """Return those of the columns whose drift did not come and go since the season before.
+
+    A change that stays resembles its own past after one period, but is no season: the windows in
+    between resemble it as well. Where these have too few rows to differ, nothing is known.
+
+    Parameters
+    ----------
+    judged : Judged
+        The window.
+    columns : frozenset of str
+        The drifted columns in question.
+    between : Profile
+        The rows in between, see ``profile_between``.
+    """
+    features = judged.against(between, "the windows in between")
+    alike = {f.name for f in features if f.verdict == "ok"} & columns
+    return frozenset(alike - _unseen_drift(judged, between, features, alike))
 
 
 def seasonal_columns(
@@ -288,7 +304,7 @@ def mark_seasonal(
     verdicts: Sequence[FeatureVerdict],
     references: Sequence[ReferenceVerdict],
     *,
-    lasting: frozenset[str] = frozenset(),
+    columns: frozenset[str],
 ) -> tuple[FeatureVerdict, ...]:
     """Change the verdict of seasonal columns: reported, but no alarm.
 
@@ -297,11 +313,10 @@ def mark_seasonal(
     verdicts : sequence of FeatureVerdict
         Against the baseline.
     references : sequence of ReferenceVerdict
-        Against the references.
-    lasting : frozenset of str
-        Columns that are not seasonal whatever the references say, see ``lasting_columns``.
+        Against the references, which the reason names.
+    columns : frozenset of str
+        ``seasonal_columns`` without ``lasting_columns``.
     """
-    seasonal = seasonal_columns(verdicts, references) - lasting
     names = ", ".join(reference.name for reference in references if reference.kind == "season")
     return tuple(
         replace(
@@ -310,7 +325,7 @@ def mark_seasonal(
             reason=f"{verdict.reason} It does not differ from the same season ({names}), so it "
             "is no alarm.",
         )
-        if verdict.name in seasonal
+        if verdict.name in columns
         else verdict
         for verdict in verdicts
     )

@@ -188,9 +188,7 @@ def novelty(
         return None
     n, m = int(window.sum()), int(baseline.sum())
     statistic = _quantile(hypergeometric_sf(here, here + there, n, n + m)) / dispersion
-    return Significance(
-        test="novelty", statistic=statistic, p_value=chi_squared_sf(statistic, 1)
-    )
+    return Significance(test="novelty", statistic=statistic, p_value=chi_squared_sf(statistic, 1))
 
 
 def share_p_value(

@@ -212,7 +212,7 @@ def noncentrality_for(x: float, degrees: float, probability: float) -> float:
     for _ in range(100):
         tail, slope = noncentral_tail(x, degrees, value)
         apart = tail - probability
-        if abs(apart) < 1e-9:
+        if abs(apart) < 1e-8:
             break
         low, high = (value, high) if apart < 0.0 else (low, value)
         step = value - apart / slope if slope > 0.0 else math.inf
@@ -480,4 +480,3 @@ def _falling_terms(k: int, marked: int, drawn: int, total: int) -> float:
         last = float(terms[-1])
         start += _CHUNK
     return result
-

@@ -274,9 +274,13 @@ def learn_chance(
     vectors, waves = sample_joint(spec, columns, rows)
     standardised = (vectors - moments.means[:, None]) / moments.deviations[:, None]
     variances, skewnesses = _influences(standardised)
-    axes, residual = _principal_plane(standardised[: spec.base])
+    # What is chosen from some rows fits them better than any others: chance is learnt from those.
+    chosen = np.arange(vectors.shape[1]) % 3 == 0
+    others = ~chosen if vectors.shape[1] > 1 else chosen
+    axes = _leading_axes(standardised[: spec.base, chosen])
+    residual = _residual_moments(axes, standardised[: spec.base, others])
     padding = len(spec.components) - spec.base
-    weights = _wave_weights(waves)
+    weights = _wave_weights(waves[chosen])
     return JointChance(
         rarity=np.array([_rarity(vector)[0] for vector in vectors]),
         variances=variances,
@@ -284,7 +288,7 @@ def learn_chance(
         axes=np.pad(axes, ((0, 0), (0, padding))),
         residual=residual,
         wave_weights=weights,
-        wave_moments=_wave_moments(waves - waves.mean(axis=0), weights),
+        wave_moments=_wave_moments(waves[others] - waves[others].mean(axis=0), weights),
     )
 
 
@@ -309,21 +313,14 @@ def _influences(
     return variances, skewnesses
 
 
-def _principal_plane(
-    standardised: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the axes of a third of the rows, and the residuals' moments in the others.
-
-    In the rows that axes are chosen from residuals are smaller than in any others.
-    """
-    chosen = np.arange(standardised.shape[1]) % 3 == 0
-    axes = _leading_axes(standardised[:, chosen])
-    others = standardised[:, ~chosen] if not chosen.all() else standardised
-    residual = (others**2).sum(axis=0) - ((axes @ others) ** 2).sum(axis=0)
+def _residual_moments(
+    axes: NDArray[np.float64], standardised: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    residual = (standardised**2).sum(axis=0) - ((axes @ standardised) ** 2).sum(axis=0)
     mean, variance = float(residual.mean()), float(residual.var())
     third = float(((residual - mean) ** 3).mean())
     skewness = third / variance**1.5 if variance > 0 else 0.0
-    return axes, np.array([residual.shape[0], mean, variance, skewness])
+    return np.array([residual.shape[0], mean, variance, skewness])
 
 
 def _leading_axes(standardised: NDArray[np.float64]) -> NDArray[np.float64]:

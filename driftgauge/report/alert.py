@@ -14,6 +14,17 @@ from typing import Any, Literal
 
 from driftgauge.drift.verdict import FeatureVerdict, WindowVerdict
 from driftgauge.report import wording
+from driftgauge.report.cause import (
+    Cause,
+    aspect_text,
+    causes_of,
+    joint_names,
+    joint_text,
+    lasting,
+    seasonal_lines,
+    segment_lines,
+    since_text,
+)
 from driftgauge.report.markup import printable, shorten
 from driftgauge.report.summary import evidence_text
 
@@ -233,17 +244,16 @@ def alert_from_verdicts(
     links : sequence of AlertLink
         Where to look.
     """
-    drifted = [f for v in verdicts for f in (*v.drifted_inputs, *v.drifted_outputs)]
-    violations = sum(len(verdict.quality_violations) for verdict in verdicts)
+    findings = _findings(verdicts)
     if ringing:
-        title = _findings(drifted, violations) or "an alarm rings"
+        title = findings or "an alarm rings"
         summary = f"The monitor {monitor} went into alarm. CloudWatch: {reason}"
     else:
         title = "back to normal"
         summary = f"The alarm of the monitor {monitor} is over. CloudWatch: {reason}"
-        if drifted or violations:
+        if findings:
             summary += (
-                f" The newest window still shows {_findings(drifted, violations)}:"
+                f" The newest window still shows {findings}:"
                 " the alarm's limits or its missing-data rule let it end."
             )
     return Alert(
@@ -256,15 +266,33 @@ def alert_from_verdicts(
     )
 
 
-def _findings(drifted: Sequence[FeatureVerdict], violations: int) -> str:
+def _findings(verdicts: Sequence[WindowVerdict]) -> str:
+    """Say in a few words what is wrong; empty if nothing is."""
+    drifted = [f for v in verdicts for f in (*v.drifted_inputs, *v.drifted_outputs)]
     parts = []
     if drifted:
-        names = ", ".join(shorten(f.name, 40) for f in drifted[:3])
-        more = f" and {len(drifted) - 3} more" if len(drifted) > 3 else ""
-        parts.append(f"drift in {names}{more}")
+        parts.append(f"drift in {_few([f.name for f in drifted])}")
+    named = {f.name for f in drifted}
+    slow = [one for v in verdicts for one in lasting(v)[:1] if one.name not in named]
+    if slow:
+        parts.append(
+            f"lasting drift in {_few([one.name for one in slow])} since "
+            f"{wording.moment(min(one.since for one in slow))} UTC"
+        )
+    apart = any(joint_names(v) for v in verdicts)
+    # A joint distribution that moves with its columns is no news.
+    if apart or (not parts and any(joint_text(v) for v in verdicts)):
+        parts.append("columns that go together otherwise")
+    violations = sum(len(verdict.quality_violations) for verdict in verdicts)
     if violations:
         parts.append(wording.plural(violations, "failed check"))
     return ", ".join(parts)
+
+
+def _few(names: Sequence[str]) -> str:
+    unique = list(dict.fromkeys(names))
+    more = f" and {len(unique) - 3} more" if len(unique) > 3 else ""
+    return ", ".join(shorten(name, 40) for name in unique[:3]) + more
 
 
 def _verdict_sections(verdict: WindowVerdict) -> list[AlertSection]:
@@ -287,11 +315,7 @@ def _verdict_sections(verdict: WindowVerdict) -> list[AlertSection]:
             facts=tuple(facts),
         )
     ]
-    worst = [*verdict.drifted_inputs, *verdict.drifted_outputs]
-    if worst:
-        lines = [describe_feature(feature) for feature in worst[:_WORST]]
-        lines += _more(len(worst) - _WORST, "drifted column")
-        sections.append(AlertSection(heading="Drifted, furthest first", lines=tuple(lines)))
+    sections += _drift_sections(verdict)
     if verdict.quality_violations:
         lines = [
             f"{shorten(v.feature_name, _NAME_LIMIT)}: {v.constraint_check_type}: "
@@ -301,6 +325,47 @@ def _verdict_sections(verdict: WindowVerdict) -> list[AlertSection]:
         lines += _more(len(verdict.quality_violations) - _CHECKS, "failed check")
         sections.append(AlertSection(heading="Failed checks", lines=tuple(lines)))
     return sections
+
+
+def _drift_sections(verdict: WindowVerdict) -> list[AlertSection]:
+    """Return what drifted in the window, over all windows, and between columns; then what is calm.
+
+    Each drifted column is followed by where in the data it drifts, and since when.
+    """
+    causes = causes_of(verdict)
+    drifted = [cause for cause in causes if cause.drifted]
+    lines = [line for cause in drifted[:_WORST] for line in _cause_lines(cause, verdict)]
+    lines += _more(len(drifted) - _WORST, "drifted column")
+    slow = [line for c in causes if not c.drifted for line in _cause_lines(c, verdict)]
+    together = joint_text(verdict)
+    reason = verdict.joint.reason if verdict.joint is not None and together else ""
+    listed = (
+        (_order(verdict), lines),
+        ("Lasting drift, over all windows", slow),
+        ("How columns go together", [together, shorten(reason, 600)] if together else []),
+        ("Like the same season before, no alarm", seasonal_lines(verdict)[:_WORST]),
+    )
+    return [AlertSection(heading=head, lines=tuple(found)) for head, found in listed if found]
+
+
+def _order(verdict: WindowVerdict) -> str:
+    known = any(feature.importance is not None for feature in verdict.features)
+    return f"Drifted, {'by effect times importance' if known else 'furthest first'}"
+
+
+def _cause_lines(cause: Cause, verdict: WindowVerdict) -> list[str]:
+    """Say what a column shows, where, and since when; the latter two only if known."""
+    name = shorten(cause.name, _NAME_LIMIT)
+    lines = []
+    if cause.drifted and cause.feature is not None:
+        lines.append(describe_feature(cause.feature))
+    if cause.evidence is not None:
+        since = since_text(cause.evidence.since, verdict)
+        what = "" if cause.drifted else f"{aspect_text(cause.evidence, cause.feature)}, "
+        lines.append(f"{name}: {what}since {since}")
+    if cause.feature is not None:
+        lines += [f"{name}: {line}" for line in segment_lines(cause.feature, limit=1)]
+    return lines
 
 
 def _rejected(verdict: WindowVerdict) -> str:

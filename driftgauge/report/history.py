@@ -13,8 +13,9 @@ from driftgauge.report.summary import worst_first
 from driftgauge.report.svg import figure, gaps_of, number, spread
 from driftgauge.report.wording import distance, moment, plural
 
-_WIDTH, _HEIGHT = 960.0, 306.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 190.0, 26.0, 46.0
+# Charts over time have the same left and right ends, so that their windows stand in line.
+WIDTH, LEFT, RIGHT = 960.0, 46.0, 190.0
+_HEIGHT, _TOP, _BOTTOM = 306.0, 26.0, 46.0
 _LINES = 5
 _EFFECT_TICKS = (0.0, 0.02, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 _DISTANCE_TICKS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -143,6 +144,19 @@ def _level(feature: FeatureVerdict) -> float | None:
     return None if feature.test == "chi_squared" else feature.distance
 
 
+def time_scale(
+    windows: Sequence[WindowVerdict],
+) -> tuple[datetime, datetime, Callable[[datetime], float]]:
+    """Return start and end of a chart over time, and where a moment stands in it."""
+    start, end = windows[0].window_start, max(w.window_end for w in windows)
+    seconds = max(1.0, (end - start).total_seconds())
+
+    def x(at: datetime) -> float:
+        return LEFT + (at - start).total_seconds() / seconds * (WIDTH - LEFT - RIGHT)
+
+    return start, end, x
+
+
 def history_chart(verdict: WindowVerdict, windows: Sequence[WindowVerdict], *, limit: float) -> str:
     """Draw effects over time with the alarm threshold; empty if there is nothing to draw.
 
@@ -154,14 +168,10 @@ def history_chart(verdict: WindowVerdict, windows: Sequence[WindowVerdict], *, l
     lines = _lines(verdict, windows)
     if not lines:
         return ""
-    start, end = windows[0].window_start, max(w.window_end for w in windows)
-    seconds = max(1.0, (end - start).total_seconds())
+    start, end, x = time_scale(windows)
     highest = max([limit * 2, *(e for line in lines for e in line.effects if e is not None)])
     top = highest * 1.08
     bottom = _HEIGHT - _BOTTOM
-
-    def x(at: datetime) -> float:
-        return _LEFT + (at - start).total_seconds() / seconds * (_WIDTH - _LEFT - _RIGHT)
 
     def y(effect: float) -> float:
         part = max(0.0, effect) / top if top else 0.0
@@ -170,14 +180,14 @@ def history_chart(verdict: WindowVerdict, windows: Sequence[WindowVerdict], *, l
     body = (
         _alarm_bands(windows, x, bottom)
         + _effect_axis(top, limit, y, strict=strict)
-        + _time_axis(start, end, x, bottom)
+        + time_axis(start, end, x, bottom)
         + _draw_lines(lines, windows, x, y)
-        + _reported_window(verdict, windows, x, bottom)
+        + reported_window(verdict, windows, x, bottom)
     )
     alarms = sum(window.alarm for window in windows)
     return figure(
         key="history",
-        width=_WIDTH,
+        width=WIDTH,
         height=_HEIGHT,
         title=f"{'Distance' if strict else 'Effect'} over time",
         description=(
@@ -210,7 +220,7 @@ def _alarm_bands(
 
 
 def _effect_axis(top: float, limit: float, y: Callable[[float], float], *, strict: bool) -> str:
-    right = _WIDTH - _RIGHT
+    right = WIDTH - RIGHT
     threshold = y(limit)
     ticks = _DISTANCE_TICKS if strict else _EFFECT_TICKS
     words = f"threshold: {limit:g}" if strict else f"worth an alarm: {limit:g} PSI"
@@ -220,50 +230,50 @@ def _effect_axis(top: float, limit: float, y: Callable[[float], float], *, stric
         if tick > top or (tick != limit and abs(at - threshold) < 12):
             continue
         parts.append(
-            f'<line class="{"axis" if tick == 0 else "grid"}" x1="{number(_LEFT)}" '
+            f'<line class="{"axis" if tick == 0 else "grid"}" x1="{number(LEFT)}" '
             f'x2="{number(right)}" y1="{number(at)}" y2="{number(at)}"/>'
-            f'<text class="tick" x="{number(_LEFT - 7)}" y="{number(at + 3.5)}" '
+            f'<text class="tick" x="{number(LEFT - 7)}" y="{number(at + 3.5)}" '
             f'text-anchor="end">{tick:g}</text>'
         )
     parts.append(
-        f'<line class="threshold" x1="{number(_LEFT)}" x2="{number(right)}" '
+        f'<line class="threshold" x1="{number(LEFT)}" x2="{number(right)}" '
         f'y1="{number(threshold)}" y2="{number(threshold)}"/>'
-        f'<text class="tick" x="{number(_LEFT + 6)}" y="{number(threshold - 5)}">'
+        f'<text class="tick" x="{number(LEFT + 6)}" y="{number(threshold - 5)}">'
         f"{words}</text>"
     )
     if limit not in ticks:
         parts.append(
-            f'<text class="tick" x="{number(_LEFT - 7)}" y="{number(threshold + 3.5)}" '
+            f'<text class="tick" x="{number(LEFT - 7)}" y="{number(threshold + 3.5)}" '
             f'text-anchor="end">{limit:g}</text>'
         )
     return "".join(parts)
 
 
-def _time_axis(
-    start: datetime, end: datetime, x: Callable[[datetime], float], bottom: float
-) -> str:
+def time_axis(start: datetime, end: datetime, x: Callable[[datetime], float], bottom: float) -> str:
+    """Draw round moments in UTC below a chart; ``x`` places a moment."""
     parts = []
     for at, label in time_ticks(start, end):
         place = x(at)
-        anchor = "start" if place < _LEFT + 30 else "middle"
+        anchor = "start" if place < LEFT + 30 else "middle"
         parts.append(
             f'<line class="axis" x1="{number(place)}" x2="{number(place)}" y1="{number(bottom)}" '
             f'y2="{number(bottom + 4)}"/><text class="tick" x="{number(place)}" '
             f'y="{number(bottom + 17)}" text-anchor="{anchor}">{label}</text>'
         )
     parts.append(
-        f'<text class="tick open" x="{number(_WIDTH - _RIGHT + 12)}" y="{number(bottom + 17)}">'
+        f'<text class="tick open" x="{number(WIDTH - RIGHT + 32)}" y="{number(bottom + 17)}">'
         "UTC</text>"
     )
     return "".join(parts)
 
 
-def _reported_window(
+def reported_window(
     verdict: WindowVerdict,
     windows: Sequence[WindowVerdict],
     x: Callable[[datetime], float],
     bottom: float,
 ) -> str:
+    """Mark the window that the report is about, below the time axis."""
     if len(windows) < 2 or verdict not in windows:
         return ""
     left, right = x(verdict.window_start), x(verdict.window_end)
@@ -297,7 +307,7 @@ def _draw_lines(
         last = max(i for i, effect in enumerate(line.effects) if effect is not None)
         ends.append((line, style, middles[last], y(line.effects[last] or 0.0)))
     places = spread([end[3] for end in ends], gap=16.0, low=_TOP, high=_HEIGHT - _BOTTOM - 2)
-    edge = _WIDTH - _RIGHT
+    edge = WIDTH - RIGHT
     for (line, style, at, level), place in zip(ends, places, strict=True):
         newest = next(e for e in reversed(line.effects) if e is not None)
         parts.append(

@@ -93,6 +93,24 @@ h3 { margin: 0; font-size: 16px; font-weight: 650; }
 .pairs .card { margin: 0; padding: 16px 18px; }
 .pairs .legend { margin-top: 10px; }
 .reason { margin: 6px 0 0; color: var(--muted); font-size: 13.5px; line-height: 1.45; }
+.causes { list-style: none; margin: 14px 0 0; padding: 0; border-top: 1px solid var(--line); }
+.causes li { display: grid; grid-template-columns: 190px minmax(0, 1fr); gap: 4px 26px;
+  padding: 13px 0; border-bottom: 1px solid var(--line); }
+.causes .who { display: flex; flex-direction: column; align-items: flex-start; gap: 4px;
+  font-weight: 650; overflow-wrap: anywhere; }
+.causes .who small { color: var(--muted); font-size: 12.5px; font-weight: 400; line-height: 1.4; }
+.causes dl { margin: 0; font-size: 14px; }
+.causes dl > div { display: grid; grid-template-columns: 52px minmax(0, 1fr); padding: 1.5px 0; }
+.causes dt { color: var(--muted); }
+.causes dd { margin: 0; }
+h2 .badge { vertical-align: 2px; margin-left: 8px; letter-spacing: 0; }
+thead th small { display: block; font-weight: 400; }
+table.features thead th { white-space: nowrap; }
+table.features th, table.features td { padding-left: 7px; padding-right: 7px; }
+table.features tr > :first-child { padding-left: 0; }
+table.features tr > :last-child { padding-right: 0; }
+.references td { white-space: nowrap; }
+.split.even { grid-template-columns: minmax(0, 1fr) minmax(0, 1.25fr); }
 .scroll { overflow-x: auto; margin: 0 -28px; padding: 0 28px; }
 table { width: 100%; border-collapse: collapse; font-size: 14px; }
 th { text-align: left; font-weight: 600; }
@@ -106,7 +124,7 @@ tbody th small { display: block; color: var(--muted); font-size: 12.5px; font-we
 th.n, td.n { text-align: right; }
 td.n { white-space: nowrap; }
 td small { color: var(--muted); font-size: 12.5px; }
-td.n small { display: block; }
+td.n small { display: block; font-weight: 400; }
 table.moved { font-size: 13.5px; }
 table.moved th, table.moved td { padding: 4px 0; }
 table.moved tbody th { font-weight: 400; padding-right: 10px; }
@@ -134,6 +152,18 @@ svg .novel { fill: var(--window); font-style: italic; }
 .window-bar { fill: var(--window); }
 .hover { fill: transparent; }
 .hover:hover { fill: var(--muted); fill-opacity: .12; }
+.whisker { width: 104px; height: 18px; }
+.whisker .threshold { stroke-width: 1; stroke-dasharray: 2.5 2; }
+.reach { fill: none; stroke: var(--muted); stroke-width: 1.3; }
+.reach.hot { stroke: var(--window); stroke-width: 1.8; }
+.at { fill: var(--muted); } .at.hot { fill: var(--window); }
+.under { display: block; white-space: nowrap; }
+.interval { fill: none; stroke: var(--text); stroke-width: 1.2; }
+.from-to { stroke: var(--muted); stroke-width: 1.5; stroke-opacity: .6; }
+.base-dot { fill: var(--page); stroke: var(--base); stroke-width: 2; }
+.window-dot { fill: var(--window); }
+.learning { fill: var(--muted); fill-opacity: .09; }
+.since { stroke: var(--muted); stroke-dasharray: 2 3; }
 .alarm-band { fill: var(--band); }
 .alarm-mark { fill: var(--drift); }
 .threshold { stroke: var(--threshold); stroke-width: 1.2; stroke-dasharray: 5 4; }
@@ -169,7 +199,8 @@ footer dd { margin: 0; max-width: 88ch; }
   .tiles > div { border-left: 0; border-bottom: 1px solid var(--line); }
   .tiles > div:nth-child(even) { border-left: 1px solid var(--line); }
   .tiles > div:last-child { border-bottom: 0; grid-column: 1 / -1; }
-  .split, .pairs { grid-template-columns: minmax(0, 1fr); }
+  .split, .split.even, .pairs { grid-template-columns: minmax(0, 1fr); }
+  .causes li { grid-template-columns: minmax(0, 1fr); }
   .card { padding: 16px; }
   .scroll { margin: 0 -18px; padding: 0 18px; }
   .scroll > table { min-width: 900px; }
@@ -189,7 +220,10 @@ footer dd { margin: 0; max-width: 88ch; }
   .tiles { margin-top: 16pt; }
   .tiles > div { padding: 8pt 10pt; }
   .tiles dd { font-size: 16pt; }
-  .card, .tiles, tr, .history, footer > div { break-inside: avoid; }
+  .card, .tiles, tr, .history, .causes li, footer > div { break-inside: avoid; }
+  .causes li { padding: 6pt 0; grid-template-columns: 110pt minmax(0, 1fr); }
+  .causes dl, .causes .who small { font-size: 8.5pt; }
+  .whisker { width: 76px; height: 14px; }
   .card { padding: 12pt 14pt; }
   .split { gap: 8pt 20pt; }
   .scroll { overflow: visible; margin: 0; padding: 0; }

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from driftgauge.drift.verdict import CellShift, FeatureVerdict, WindowVerdict, weighted_sizes
+from driftgauge.report.cause import joint_names, joint_text, lasting, lasting_text
 from driftgauge.report.markup import shorten
-from driftgauge.report.wording import distance, moment, p_value, plural, share
+from driftgauge.report.wording import distance, p_value, plural, share
 
 State = Literal["drift", "violations", "insufficient", "ok"]
 
@@ -138,25 +139,21 @@ def _drift_headline(verdict: WindowVerdict) -> str:
             f"Furthest is {_names([worst])} ({evidence})"
         )
     moved = moved_text(worst.moved)
-    return f"{text}: {moved}." if moved else f"{text}."
+    text = f"{text}: {moved}." if moved else f"{text}."
+    return f"{text} {_beyond_columns(verdict)}".strip()
 
 
 def _beyond_columns(verdict: WindowVerdict) -> str:
-    """Say what drifted although no column did in this window alone."""
+    """Say what drifted that no drifted column shows: what lasts, and how columns go together."""
+    drifted = {f.name for f in verdict.features if f.verdict == "drift"}
+    leads = [one.name for one in lasting(verdict)]
     parts = []
-    persistent, joint = verdict.persistent, verdict.joint
-    if persistent is not None and persistent.verdict == "drift":
-        lead = persistent.features[0] if persistent.features else None
-        who = f", most of all {shorten(lead.name, _NAME_LENGTH)}" if lead else ""
-        since = f" since {moment(lead.since)} UTC" if lead else ""
-        parts.append(f"All windows together show a lasting shift{who}{since}.")
-    if joint is not None and joint.verdict == "drift":
-        named = [
-            shorten(name, _NAME_LENGTH) for p in joint.pairs[:1] for name in (p.first, p.second)
-        ]
-        such = f", such as {' and '.join(named)}" if named else ""
-        parts.append(f"Columns go together otherwise than in the baseline{such}.")
-    return " ".join(parts)
+    if leads and leads[0] not in drifted:
+        parts.append(lasting_text(verdict))
+    # A column that moves takes the joint distribution with it, which is no news.
+    if joint_names(verdict) is not None or not (drifted or leads):
+        parts.append(joint_text(verdict))
+    return " ".join(part for part in parts if part)
 
 
 def _p_phrase(value: float | None) -> str:
@@ -215,6 +212,7 @@ def _advice(verdict: WindowVerdict, state: State) -> list[str]:
             "The predictions did not drift, so the model may not depend much on what moved; "
             "labels would settle it."
         )
+    advice += _advice_beyond_columns(verdict)
     checks = verdict.quality_violations
     if checks:
         advice.append(
@@ -233,4 +231,23 @@ def _advice(verdict: WindowVerdict, state: State) -> list[str]:
         )
     if state == "insufficient":
         advice.append("Use a longer window, or capture a larger share of the traffic.")
+    return advice
+
+
+def _advice_beyond_columns(verdict: WindowVerdict) -> list[str]:
+    advice = []
+    drifted = {f.name for f in verdict.features if f.verdict == "drift"}
+    if any(one.name not in drifted for one in lasting(verdict)):
+        advice.append(
+            "A lasting drift is small in every single window. What was released or changed at "
+            "its beginning is the first place to look."
+        )
+    if joint_names(verdict) is not None:
+        advice.append(
+            "Where columns go together otherwise while each looks as before, look for a join, a "
+            "key or an order of columns that changed."
+        )
+    seasonal = [f for f in worst_first(verdict.features) if f.verdict == "seasonal"]
+    if seasonal and state_of(verdict) != "ok":
+        advice.append(f"{_names(seasonal)} moved as in the same season before, which is no alarm.")
     return advice

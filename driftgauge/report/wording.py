@@ -141,3 +141,28 @@ def span(start: datetime, end: datetime) -> str:
         if length >= 2 * size:
             return f"about {round(length / size)} {unit}"
     return plural(int(length.total_seconds()), "second")
+
+
+def signed(value: float, *, digits: int = 2) -> str:
+    """Write a difference with its sign; none for zero.
+
+    Examples
+    --------
+    >>> signed(0.412), signed(-0.02) == MINUS + "0.02", signed(-0.0001)
+    ('+0.41', True, '0.00')
+    """
+    text = f"{abs(value):.{digits}f}"
+    if float(text) == 0:
+        return text
+    return f"{'+' if value > 0 else MINUS}{text}"
+
+
+def points(change: float) -> str:
+    """Write a difference of two shares in percentage points.
+
+    Examples
+    --------
+    >>> points(0.0687)
+    '+6.9 pp'
+    """
+    return f"{signed(change * 100, digits=1)} pp"

@@ -144,6 +144,16 @@ def records_alike(draw: st.DrawFn) -> bytes:
     return lines
 
 
+@st.composite
+def records_mostly_alike(draw: st.DrawFn) -> bytes:
+    """A file of records that one container writes, with any lines between them."""
+    found = draw(records_alike()).split(b"\n")
+    for _ in range(draw(st.integers(1, 3))):
+        odd = draw(st.one_of(lines(), st.sampled_from([b"", b"{", b"\xff", b"[{}]", found[0]])))
+        found.insert(draw(st.integers(0, len(found))), odd)
+    return b"\n".join(found)
+
+
 @contextmanager
 def only_the_tolerant_reader() -> Iterator[None]:
     with (
@@ -225,6 +235,20 @@ def test_records_that_are_alike_are_read_as_if_one_by_one(
     assert error == expected_error
 
 
+@settings(max_examples=150, deadline=None)
+@given(data=records_mostly_alike(), least=st.sampled_from([0.0, 0.5]))
+def test_odd_lines_between_lines_that_are_alike_change_nothing(data: bytes, least: float) -> None:
+    with patch.object(reader, "_LEAST_ALIKE", least):
+        batch, rejects, error = read(data, NAMED)
+    with only_the_tolerant_reader():
+        expected, expected_rejects, expected_error = read(data, NAMED)
+    assert_same_batch(batch, expected)
+    # Samples of bad lines come before those of bad records of the same batch.
+    assert rejects.counts == expected_rejects.counts
+    assert sorted(map(str, rejects.samples)) == sorted(map(str, expected_rejects.samples))
+    assert error == expected_error
+
+
 @settings(max_examples=60, deadline=None)
 @given(data=files, chunk_bytes=st.integers(1, 400), compressed=st.booleans())
 def test_the_size_of_chunks_and_compression_change_nothing(
@@ -240,13 +264,20 @@ def test_the_size_of_chunks_and_compression_change_nothing(
     assert found[2] == expected[2]
 
 
+tables = st.lists(st.tuples(cells, cells), min_size=1, max_size=30)
+
+
 @settings(max_examples=100, deadline=None)
-@given(table=st.lists(st.tuples(cells, cells), min_size=1, max_size=30))
-@example(table=[("[1", "2]")])
-@example(table=[("1", ""), ("", "")])
-def test_the_cell_decoder_reads_each_cell_by_the_rules(table: list[tuple[str, str]]) -> None:
-    text = "\n".join(",".join(row) for row in table)
-    columns = CellDecoder().decode(text, rows=len(table), width=2)
-    assert columns is not None
-    for column, values in zip(columns, zip(*table, strict=True), strict=True):
-        assert_same_column(column, column_of_values(list(values)))
+@given(parts=st.lists(tables, min_size=1, max_size=4))
+@example(parts=[[("[1", "2]")]])
+@example(parts=[[("1", ""), ("", "")]])
+@example(parts=[[("1", "a"), ("2", "b")], [("3", "b"), ("4", "a")], [("5", "c"), ("6", "7")]])
+@example(parts=[[("1", "a" * 9)], [("1", "a")], [("1", "a" * 9)], [("1", "a" * 70)]])
+def test_the_cell_decoder_reads_each_cell_by_the_rules(parts: list[list[tuple[str, str]]]) -> None:
+    decoder = CellDecoder()
+    for table in parts:
+        text = "\n".join(",".join(row) for row in table)
+        columns = decoder.decode(text, rows=len(table), width=2)
+        assert columns is not None
+        for column, values in zip(columns, zip(*table, strict=True), strict=True):
+            assert_same_column(column, column_of_values(list(values)))

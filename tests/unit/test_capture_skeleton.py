@@ -117,6 +117,40 @@ def test_an_odd_record_is_read_as_it_would_be_alone(odd: bytes) -> None:
     assert batch.event_ids[1] == alone.event_ids[0]
 
 
+def test_only_the_odd_lines_of_a_block_are_parsed() -> None:
+    lines = [line(f"{i},w{i % 2}", "0.5", eventId=f"e{i:04d}") for i in range(1000)]
+    lines[300] = line("300,w0", "0.5", eventId="e0300", inferenceTime="2022-04-18T00:21:48+00:00")
+    lines[700] = b"{"
+    rejects = Rejects()
+    parsed = []
+    decode = Envelopes.decode
+
+    def watched(self: Envelopes[object], some: list[bytes], first: int) -> object:
+        parsed.extend(some)
+        return decode(self, some, first)
+
+    with patch.object(Envelopes, "decode", watched):
+        stream = io.BytesIO(b"\n".join(lines) + b"\n")
+        [batch] = read_capture(stream, schema=AB, source="s", rejects=rejects)
+    assert parsed == [lines[300], lines[700]]
+    assert (rejects.counts, rejects.samples[0].line) == ({"not json": 1}, 701)
+    numbers = [i for i in range(1000) if i != 700]
+    assert batch.columns["a"].numbers.tolist() == numbers
+    assert list(batch.event_ids) == [f"e{i:04d}" for i in numbers]
+
+
+def test_words_of_a_column_are_told_apart_from_block_to_block() -> None:
+    decoder = CellDecoder()
+    for first in (0, 3, 0, 2000, 1):
+        words = [f"w{i % 1500}" for i in range(first, first + 10)] + ["w0", f"long word {first}"]
+        columns = decoder.decode("\n".join(words), rows=12, width=1)
+        assert columns is not None
+        [column] = columns
+        assert column.words == tuple(dict.fromkeys(words))
+        assert column.codes is not None
+        assert [column.words[code] for code in column.codes] == words
+
+
 def test_a_record_of_another_width_is_still_rejected() -> None:
     rejects = Rejects()
     data = b"\n".join([line("1,2", "3"), line("1,2,3", "3"), line("1,2", "")])

@@ -16,17 +16,6 @@ from driftgauge.checks.constraints import decode_constraints
 from driftgauge.cli import main
 from tests.unit.churn_files import START, make_world, record, write_captures, write_training_data
 
-FEATURE_KEYS = {
-    "name",
-    "role",
-    "verdict",
-    "distance",
-    "p_value",
-    "adjusted_p_value",
-    "effect",
-    "rows",
-}
-
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -196,14 +185,17 @@ def test_replay_prints_one_json_object_a_window_and_nothing_else(
         assert isinstance(window["violations"], list)
         assert [feature["name"] for feature in window["features"]] == ["score", "age", "plan"]
         for feature in window["features"]:
-            assert set(feature) == FEATURE_KEYS
+            assert {"role", "reason", "moved", "detectable_shift", "dispersion"} < set(feature)
             assert feature["verdict"] in ("ok", "drift", "insufficient_data")
             assert 0 <= feature["p_value"] <= feature["adjusted_p_value"] <= 1
             assert feature["effect"] < feature["distance"]
+        assert window["joint"]["verdict"] in ("ok", "drift")
+        assert window["persistent"]["windows"] >= 1
+        assert window["predictions"][0]["name"] == "score"
     assert windows[4]["features"][2]["verdict"] == "drift"
 
 
-def test_windows_with_too_few_rows_are_insufficient_and_never_alarm(
+def test_windows_with_too_few_rows_are_insufficient_on_their_own_but_not_together(
     world: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     windows = replay_json(
@@ -214,8 +206,12 @@ def test_windows_with_too_few_rows_are_insufficient_and_never_alarm(
     assert {feature["verdict"] for w in windows for feature in w["features"]} == {
         "insufficient_data"
     }
-    assert not any(w["alarm"] for w in windows)
     assert windows[0]["features"][0]["effect"] is None
+    # Three quiet days and three drifted ones: all windows of 50 rows or less add up.
+    rings = [w["window_start"] for w in windows if w["alarm"]]
+    assert "2026-03-04T00:00:00Z" <= rings[0] < "2026-03-05T00:00:00Z"
+    for window in windows:
+        assert window["alarm"] == (window["persistent"]["verdict"] == "drift")
 
 
 def test_windows_of_rows_cut_the_captures_in_time_order(
@@ -247,6 +243,27 @@ def test_replay_shows_a_table_and_sums_it_up(
     assert lines[-1].startswith(
         "6 windows, 1,200 rows: 3 would have alarmed, the first from 4 Mar 2026, 00:00 UTC (plan"
     )
+
+
+def test_replay_judges_a_window_by_its_references(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "churn.yaml"
+    config.write_text(
+        "name: churn-monitor\nendpoint: {name: churn}\nwindow: 1d\n"
+        "references: [{kind: trailing, windows: 1}]\n"
+    )
+    arguments = ("--capture", str(world / "moved"), "--baseline", str(world / "baseline"))
+    windows = replay_json(capsys, *arguments, "--config", str(config))
+    assert [w["references"][0]["rows"] for w in windows] == [0] + [200] * 5
+    drifted = [
+        [f["name"] for f in w["references"][0]["features"] if f["verdict"] == "drift"]
+        for w in windows
+    ]
+    # The fourth day differs from the third; the fifth is like the fourth.
+    assert drifted == [[], [], [], ["plan"], [], []]
+    by_rows = replay_json(capsys, *arguments, "--config", str(config), "--window", "200rows")
+    assert [w["references"][0]["rows"] for w in by_rows] == [0] + [200] * 5
 
 
 def test_a_monitor_file_sets_limits_names_and_the_window(

@@ -60,6 +60,39 @@ def test_the_published_schema_is_the_one_of_the_model() -> None:
         ({"retraining": {"enabled": True}}, "churn.yaml: (the file)", "`prediction`"),
         ({"name": "Two Words"}, "churn.yaml: name", "pattern"),
         ({"window": "90s"}, "churn.yaml: (the file)", "whole minutes"),
+        (
+            {"window": "7d", "references": [{"kind": "season", "period": "365d"}]},
+            "churn.yaml: (the file)",
+            "references.0.period: 365d is not a whole number of windows (1w)",
+        ),
+        (
+            {"references": [{"kind": "variant", "variant": "green"}]},
+            "churn.yaml: (the file)",
+            "references.0.variant: the endpoint has no other variant",
+        ),
+        (
+            {
+                "endpoint": {"name": "churn", "variants": ["blue", "green"]},
+                "references": [{"kind": "variant", "variant": "gren"}],
+            },
+            "churn.yaml: (the file)",
+            "references.0.variant: 'gren' is none of endpoint.variants: blue, green",
+        ),
+        (
+            {"references": [{"kind": "trailing"}, {"kind": "trailing", "windows": 4}]},
+            "churn.yaml: (the file)",
+            "references.1: 'trailing 4' is there already",
+        ),
+        (
+            {
+                "prediction": "p",
+                "label": "l",
+                "decision": {"joint": {"enabled": False}},
+                "retraining": {"enabled": True, "triggers": ["joint-drift"]},
+            },
+            "churn.yaml: (the file)",
+            "retraining.triggers: this monitor has no alarm joint-drift",
+        ),
     ],
 )
 def test_a_mistake_is_explained_with_file_path_and_reason(
@@ -69,6 +102,14 @@ def test_a_mistake_is_explained_with_file_path_and_reason(
         parse_monitor({**MINIMAL, **change}, "churn.yaml")
     assert path in str(caught.value)
     assert advice in str(caught.value)
+
+
+def test_evidence_over_time_may_start_a_retraining() -> None:
+    settings = {"enabled": True, "triggers": ["persistent-drift", "joint-drift"]}
+    document = {**MINIMAL, "prediction": "p", "label": "l", "retraining": settings}
+    assert parse_monitor(document, "churn.yaml").retraining.triggers[0] == "persistent-drift"
+    with pytest.raises(ConfigError, match="no alarm persistent-drift, joint-drift"):
+        parse_monitor({**document, "mode": "strict"}, "churn.yaml")
 
 
 def test_a_folder_without_monitors_says_what_to_add(tmp_path: Path) -> None:

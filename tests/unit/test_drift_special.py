@@ -11,9 +11,13 @@ from scipy import special, stats
 from driftgauge.drift.special import (
     binomial_log_pmf,
     chi_squared_sf,
+    fisher_p_value,
+    hypergeometric_pmf,
     hypergeometric_sf,
     kolmogorov_sf,
     ks_p_value,
+    noncentral_chi_squared_sf,
+    noncentrality_for,
     normal_isf,
     normal_sf,
     weighted_chi_squared_sf,
@@ -127,3 +131,57 @@ def test_the_tail_of_two_weights_agrees_with_numerical_integration() -> None:
 def test_a_weighted_chi_squared_sum_is_certain_to_exceed_zero() -> None:
     assert weighted_chi_squared_sf(0.0, WEIGHTS) == 1.0
 
+
+@pytest.mark.parametrize("degrees", [1, 2, 9, 60])
+@pytest.mark.parametrize("noncentrality", [0.0, 1e-3, 0.5, 7.0, 120.0, 30_000.0])
+def test_the_noncentral_chi_squared_tail_agrees_with_scipy(
+    degrees: int, noncentrality: float
+) -> None:
+    law = stats.ncx2(degrees, noncentrality) if noncentrality else stats.chi2(degrees)
+    for p in (1e-6, 0.025, 0.1, 0.5, 0.9, 0.975, 1.0 - 1e-6):
+        x = float(law.isf(p))
+        found = noncentral_chi_squared_sf(x, degrees, noncentrality)
+        assert found == pytest.approx(float(law.sf(x)), abs=1e-10)
+
+
+def test_the_noncentral_chi_squared_tail_is_one_at_zero_and_zero_far_out() -> None:
+    assert noncentral_chi_squared_sf(0.0, 3, 5.0) == 1.0
+    assert noncentral_chi_squared_sf(1e6, 3, 5.0) == 0.0
+    assert noncentral_chi_squared_sf(1e4, 9, 1e6) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("degrees", [1, 9, 19])
+@pytest.mark.parametrize("probability", [0.025, 0.9, 0.975])
+def test_a_noncentrality_gives_the_probability_it_was_asked_for(
+    degrees: int, probability: float
+) -> None:
+    for x in (0.5, 5.0, 40.0, 900.0, 1e5):
+        found = noncentrality_for(x, degrees, probability)
+        if found == 0.0:
+            assert chi_squared_sf(x, degrees) >= probability
+        else:
+            tail = float(stats.ncx2.sf(x, degrees, found))
+            assert tail == pytest.approx(probability, abs=1e-7)
+
+
+def test_two_sided_exact_p_values_agree_with_scipy() -> None:
+    rng = np.random.default_rng(4)
+    for _ in range(300):
+        n, m = (int(10 ** rng.uniform(0.3, 3.5)) for _ in range(2))
+        share = rng.uniform() ** 3
+        here, there = int(rng.binomial(n, share)), int(rng.binomial(m, share * rng.uniform(0.4, 1)))
+        expected = float(stats.fisher_exact([[here, there], [n - here, m - there]]).pvalue)
+        found = fisher_p_value(here, here + there, n, n + m)
+        assert found == pytest.approx(expected, rel=1e-8)
+
+
+def test_a_two_sided_p_value_over_a_hundred_million_rows_is_that_of_the_normal_law() -> None:
+    # 50,000 are expected, and the standard deviation is 158.
+    p = fisher_p_value(50_316, 100_000, 50_000_000, 100_000_000)
+    assert p == pytest.approx(2.0 * float(stats.norm.sf(315.5 / 158.03)), rel=0.01)
+
+
+def test_hypergeometric_probabilities_add_up_to_one() -> None:
+    chances = [hypergeometric_pmf(k, 7, 9, 20) for k in range(-1, 9)]
+    assert sum(chances) == pytest.approx(1.0)
+    assert chances[0] == chances[-1] == 0.0
