@@ -29,6 +29,19 @@ from driftgauge.checks.constraints import (
 )
 from driftgauge.columns import Column, TypeCounts
 from driftgauge.drift.importance import label_associations
+from driftgauge.drift.joint_clusters import (
+    JointClusters,
+    decode_clusters,
+    encode_clusters,
+    learn_clusters,
+)
+from driftgauge.drift.training_blocks import (
+    TrainingBlocks,
+    cut_training_data,
+    decode_blocks,
+    encode_blocks,
+    sum_blocks,
+)
 from driftgauge.errors import BaselineError, ProfileError
 from driftgauge.profile.build import profile_columns
 from driftgauge.profile.cells import choose_feature, finite_numbers
@@ -78,6 +91,10 @@ class Baseline:
         where the label is unknown.
     joint : JointChance or None
         What sums over whole rows of the training data do by chance, if the specification has any.
+    blocks : TrainingBlocks or None
+        How the training data varied in the order of its rows; None if there are too few.
+    clusters : JointClusters or None
+        The same of how columns go together.
     """
 
     spec: ProfileSpec
@@ -87,6 +104,8 @@ class Baseline:
     created: datetime
     importances: Mapping[str, float] = field(default_factory=dict)
     joint: JointChance | None = None
+    blocks: TrainingBlocks | None = None
+    clusters: JointClusters | None = None
 
     @property
     def version(self) -> str:
@@ -101,6 +120,8 @@ class _Document(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     profile: str
     importances: dict[str, float] = {}
     joint: dict[str, str] | None = None
+    blocks: dict[str, str] | None = None
+    clusters: dict[str, str] | None = None
 
 
 def build_baseline(
@@ -167,6 +188,12 @@ def build_baseline(
         for feature in features
         if feature.kind in ("numeric", "discrete")
     }
+    parts = cut_training_data(profile, used, rows)
+    chance, clusters = None, None
+    if joint is not None:
+        moments = joint_moments(joint, profile.joint)
+        chance = learn_chance(joint, used, rows, moments)
+        clusters = learn_clusters(joint, chance, moments, [part.joint for part in parts])
     return Baseline(
         spec=spec,
         profile=profile,
@@ -174,9 +201,9 @@ def build_baseline(
         statistics=encode_statistics(profile, values=values),
         created=created,
         importances=importances,
-        joint=None
-        if joint is None
-        else learn_chance(joint, used, rows, joint_moments(joint, profile.joint)),
+        joint=chance,
+        blocks=sum_blocks(profile, parts),
+        clusters=clusters,
     )
 
 
@@ -198,6 +225,8 @@ def encode_baseline(baseline: Baseline) -> bytes:
         profile=base64.b64encode(encode_profile(baseline.profile)).decode("ascii"),
         importances=dict(baseline.importances),
         joint=None if baseline.joint is None else encode_chance(baseline.joint),
+        blocks=None if baseline.blocks is None else encode_blocks(baseline.blocks),
+        clusters=None if baseline.clusters is None else encode_clusters(baseline.clusters),
     )
     return msgspec.json.encode(document)
 
@@ -223,6 +252,8 @@ def decode_baseline(data: bytes, *, constraints: bytes, statistics: bytes) -> Ba
         profile = decode_profile(stored, document.spec)
         created = parse_time(document.created)
         joint = _read_chance(document)
+        blocks = None if document.blocks is None else decode_blocks(document.blocks, profile)
+        clusters = _read_clusters(document)
         if not all(0.0 <= weight < math.inf for weight in document.importances.values()):
             raise ValueError("an importance is negative or infinite")
     except (msgspec.MsgspecError, ProfileError, binascii.Error, ValueError) as error:
@@ -235,6 +266,8 @@ def decode_baseline(data: bytes, *, constraints: bytes, statistics: bytes) -> Ba
         created=created,
         importances=document.importances,
         joint=joint,
+        blocks=blocks,
+        clusters=clusters,
     )
 
 
@@ -355,6 +388,12 @@ def _check_spec(spec: ProfileSpec) -> None:
         check_joint(spec.joint, names)
     for feature in spec.features:
         _check_feature(feature)
+
+
+def _read_clusters(document: _Document) -> JointClusters | None:
+    if document.clusters is None or document.spec.joint is None:
+        return None
+    return decode_clusters(document.clusters, document.spec.joint)
 
 
 def _read_chance(document: _Document) -> JointChance | None:

@@ -157,7 +157,7 @@ def assess_window(
     """
     decision = rules.decision
     over_time = (
-        _over_time(baseline.profile, profile, rules, occasion, evidence)
+        _over_time(baseline, profile, rules, occasion, evidence)
         if rules.keeps_evidence
         else _OverTime(evidence=evidence)
     )
@@ -212,7 +212,7 @@ class _OverTime:
 
 
 def _over_time(
-    baseline: Profile,
+    baseline: Baseline,
     profile: Profile,
     rules: Rules,
     occasion: Occasion,
@@ -221,11 +221,18 @@ def _over_time(
     window, settings = occasion.window, rules.decision.persistence
     learnt_until = window.end
     if occasion.is_evidence:
-        evidence = add_window(evidence, window_scores(profile, baseline, window=window))
+        evidence = add_window(evidence, window_scores(profile, baseline.profile, window=window))
         learnt_until = window.start
     factors: dict[str, float] = {}
     if rules.decision.clustering == "windows":
-        factors = dispersions(evidence, baseline=baseline, before=learnt_until, settings=settings)
+        blocks = baseline.blocks
+        factors = dispersions(
+            evidence,
+            baseline=baseline.profile,
+            before=learnt_until,
+            settings=settings,
+            training=None if blocks is None else blocks.of_size(profile.rows),
+        )
     return _OverTime(
         evidence=evidence,
         until=evidence.before(window.end) if settings.enabled else None,

@@ -231,11 +231,27 @@ def dispersions(
     baseline: Profile,
     before: datetime,
     settings: PersistenceSettings,
+    training: tuple[Floats, Floats] | None = None,
 ) -> dict[str, float]:
     """Return how many times more windows vary than independent rows would, by column.
 
-    Learnt from the windows before a moment; 1 for all columns while there are fewer than
-    ``settings.learning_windows``. Of a column's aspects the average, missing left out.
+    Learnt from the windows before a moment; while there are fewer than
+    ``settings.learning_windows``, from blocks of the training data. Of a column's aspects the
+    average, missing left out.
+
+    Parameters
+    ----------
+    state : EvidenceState
+        The windows.
+    baseline : Profile
+        What they are compared with.
+    before : datetime
+        Windows from here on are not learnt from.
+    settings : PersistenceSettings
+        How long to learn.
+    training : pair of ndarray of float64, shapes (W, S) and (W,), optional
+        Score sums and rows of the training data in windows' sizes, see ``TrainingBlocks``;
+        without them columns have dispersion 1 in the beginning.
 
     Raises
     ------
@@ -244,11 +260,24 @@ def dispersions(
     """
     layout = _layout(state, baseline)
     known = state.before(before)
-    if sum(known.windows) < settings.learning_windows:
+    if sum(known.windows) >= settings.learning_windows:
+        sums, rows = _matrix(known, layout), np.array(known.rows, dtype=np.float64)
+        deviation, _ = pooled_deviation(layout, sums, rows)
+        means = _dispersion(known, layout, deviation).single[0]
+    elif training is not None:
+        sums, rows = training
+        deviation, _ = pooled_deviation(layout, sums, rows)
+        nothing = np.zeros((len(SPANS), len(layout.aspects)))
+        means = estimate_dispersion(
+            layout,
+            sums,
+            rows,
+            deviation,
+            past=Past(ratios=nothing, pairs=nothing),
+            changes=np.zeros(1, dtype=np.intp),
+        ).single[0]
+    else:
         return dict.fromkeys(layout.features, 1.0)
-    sums, rows = _matrix(known, layout), np.array(known.rows, dtype=np.float64)
-    deviation, _ = pooled_deviation(layout, sums, rows)
-    means = _dispersion(known, layout, deviation).single[0]
     counted = np.array([aspect.name != MISSING for aspect in layout.aspects], dtype=np.float64)
     columns = len(layout.features)
     total = np.bincount(layout.feature_of, means * counted, minlength=columns)

@@ -22,6 +22,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from driftgauge.drift.joint_clusters import JointClusters
+from driftgauge.drift.joint_moments import (
+    LEAST_VARIANCE,
+    correlation_matrix,
+    residual,
+    wave_distance,
+)
 from driftgauge.drift.multiplicity import holm
 from driftgauge.drift.special import normal_sf
 from driftgauge.drift.verdict import JointTest, JointVerdict, PairShift
@@ -46,8 +53,6 @@ _MOST_SHIFT_OF_SPREAD = 0.1
 _MOST_VARIANCE_RATIO = 2.0
 _MOST_MISSING = 0.1
 # Correlations nearer to one than this are all the same.
-_HIGHEST_CORRELATION = 0.999
-_LEAST_VARIANCE = 1e-4
 # Relative growth of the reconstruction error that is worth an alarm.
 _LEAST_GROWTH = 0.1
 _SHOWN = 5
@@ -129,11 +134,12 @@ def judge_joint(
     before = joint_moments(spec, baseline.profile.joint)
     now = joint_moments(spec, profile.joint)
     steady = judged & _steady(components, baseline.profile, profile, before, now)
-    pairs = _compare_pairs(components, steady, chance, before, now, dispersion)
+    association, reconstruction, mmd = _dispersions(baseline.clusters, dispersion, now)
+    pairs = _compare_pairs(components, steady, chance, before, now, association)
     found = [_association(pairs, components, settings.joint.min_correlation_change)]
     if judged.all():
-        found.append(_reconstruction(chance, before, now, dispersion))
-        found.append(_waves(chance, before, now, dispersion, settings.min_effect))
+        found.append(_reconstruction(chance, before, now, reconstruction))
+        found.append(_waves(chance, before, now, mmd, settings.min_effect))
     return _decide(
         [test for test in found if test is not None],
         rows=profile.rows,
@@ -146,6 +152,21 @@ def judge_joint(
                 if aside and c.kind != "spread"
             }
         ),
+    )
+
+
+def _dispersions(
+    clusters: JointClusters | None, dispersion: float, now: JointMoments
+) -> tuple[NDArray[np.float64], float, float]:
+    """Return the larger of what single columns and what the training data's blocks show."""
+    size = now.means.shape[0]
+    if clusters is None:
+        return np.full((size, size), dispersion), dispersion, dispersion
+    association, reconstruction, mmd = clusters.at(now.rows)
+    return (
+        np.maximum(association, dispersion),
+        max(reconstruction, dispersion),
+        max(mmd, dispersion),
     )
 
 
@@ -175,7 +196,7 @@ def normal_equivalent(z: NDArray[np.float64], skewness: NDArray[np.float64]) -> 
 
     >>> found = normal_equivalent(np.array([(20.09 - 8) / 4]), np.array([1.0]))
     >>> round(float(found[0]), 2)
-    2.33
+    2.32
     """
     g = np.clip(np.abs(skewness), 1e-6, 2.0)
     shape = 4.0 / g**2
@@ -233,7 +254,7 @@ def _compare_pairs(
     chance: JointChance,
     before: JointMoments,
     now: JointMoments,
-    dispersion: float,
+    dispersion: NDArray[np.float64],
 ) -> _Pairs:
     """Compare the correlations of all pairs that can be."""
     columns = np.unique([c.column for c in components], return_inverse=True)[1]
@@ -243,27 +264,20 @@ def _compare_pairs(
     both = rows * chance.rarity[first] * chance.rarity[second] >= _ROWS_OFF_BOTH
     used = common[first] & common[second] & both & (columns[first] != columns[second])
     first, second = first[used], second[used]
-    old, new = _correlations(before, first, second), _correlations(now, first, second)
+    old = correlation_matrix(before)[first, second]
+    new = correlation_matrix(now)[first, second]
     # Fisher's transformation, with its sample size less three: what is left of the skewness is
     # that of the rows' influence.
     variance, asymmetry = _sampling(now.rows - 3, before.rows - 3)
-    influence = np.maximum(chance.variances[first, second], _LEAST_VARIANCE) / (1 - old**2) ** 2
-    z = (np.arctanh(new) - np.arctanh(old)) / np.sqrt(influence * variance * dispersion)
+    influence = np.maximum(chance.variances[first, second], LEAST_VARIANCE) / (1 - old**2) ** 2
+    z = (np.arctanh(new) - np.arctanh(old)) / np.sqrt(
+        influence * variance * dispersion[first, second]
+    )
     skewness = chance.skewnesses[first, second] * asymmetry
     z = normal_equivalent(z, skewness)
     # The transformed correlation of n rows has an excess kurtosis of 2 / (n - 1) (Hotelling 1953).
     z /= 1.0 + np.maximum(0.0, z**2 - 3.0) / (12.0 * (rows - 1))
     return _Pairs(first=first, second=second, before=old, now=new, z=z)
-
-
-def _correlations(
-    moments: JointMoments, first: NDArray[np.intp], second: NDArray[np.intp]
-) -> NDArray[np.float64]:
-    covariance = moments.covariance
-    deviations = moments.deviations
-    found = covariance[first, second] / (deviations[first] * deviations[second])
-    clipped: NDArray[np.float64] = np.clip(found, -_HIGHEST_CORRELATION, _HIGHEST_CORRELATION)
-    return clipped
 
 
 def _association(pairs: _Pairs, components: tuple[Component, ...], least: float) -> _Found | None:
@@ -296,7 +310,7 @@ def _reconstruction(
     held, error, row_variance, row_skewness = chance.residual.tolist()
     if row_variance <= 0 or error <= 0:
         return None
-    difference = _residual(chance, before, now) - error
+    difference = residual(chance, before, now) - error
     variance, asymmetry = _sampling(now.rows, held)
     z = difference / math.sqrt(row_variance * variance * dispersion)
     deviate = normal_equivalent(np.array([z]), np.array([row_skewness * asymmetry]))
@@ -315,16 +329,6 @@ def _reconstruction(
     )
 
 
-def _residual(chance: JointChance, before: JointMoments, now: JointMoments) -> float:
-    """Return the mean squared distance from the principal plane: tr((I - A'A) M)."""
-    base = chance.axes.any(axis=0)
-    apart = now.means - before.means
-    second = now.covariance + apart[:, None] * apart
-    second /= before.deviations[:, None] * before.deviations
-    explained = np.einsum("ij,jk,ik->", chance.axes, second, chance.axes, optimize=True)
-    return float(np.diag(second)[base].sum() - explained)
-
-
 def _waves(
     chance: JointChance,
     before: JointMoments,
@@ -333,8 +337,7 @@ def _waves(
     least: float,
 ) -> _Found | None:
     """Compare the means of the waves: the squared discrepancy in units of their variance."""
-    apart = now.waves / now.rows - before.waves / before.rows
-    distance = float(apart @ chance.wave_weights @ apart)
+    distance = wave_distance(chance, before, now)
     mean, spread, third = distance_cumulants(chance.wave_moments, min(now.rows, before.rows))
     if spread <= 0:
         return None

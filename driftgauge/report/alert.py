@@ -337,12 +337,12 @@ def _drift_sections(verdict: WindowVerdict) -> list[AlertSection]:
     lines = [line for cause in drifted[:_WORST] for line in _cause_lines(cause, verdict)]
     lines += _more(len(drifted) - _WORST, "drifted column")
     slow = [line for c in causes if not c.drifted for line in _cause_lines(c, verdict)]
-    together = joint_text(verdict)
-    reason = verdict.joint.reason if verdict.joint is not None and together else ""
+    joint = verdict.joint
+    together = [joint.reason] if joint is not None and joint.verdict == "drift" else []
     listed = (
         (_order(verdict), lines),
         ("Lasting drift, over all windows", slow),
-        ("How columns go together", [together, shorten(reason, 600)] if together else []),
+        ("How columns go together", [shorten(reason, 600) for reason in together]),
         ("Like the same season before, no alarm", seasonal_lines(verdict)[:_WORST]),
     )
     return [AlertSection(heading=head, lines=tuple(found)) for head, found in listed if found]

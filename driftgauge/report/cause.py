@@ -54,13 +54,14 @@ def lasting(verdict: WindowVerdict) -> tuple[FeatureEvidence, ...]:
     """Return the columns whose evidence over time is what rings; none if nothing does.
 
     The evidence is an average over columns, so several weak ones can ring together: then it is
-    the strongest.
+    the strongest. Columns that move as in the same season before are not what rings.
     """
     found = verdict.persistent
     if found is None or found.verdict != "drift":
         return ()
-    strong = tuple(one for one in found.features if one.value >= found.threshold)
-    return strong or found.features[:1]
+    seasonal = {feature.name for feature in verdict.features if feature.verdict == "seasonal"}
+    known = tuple(one for one in found.features if one.name not in seasonal)
+    return tuple(one for one in known if one.value >= found.threshold) or known[:1]
 
 
 def causes_of(verdict: WindowVerdict) -> tuple[Cause, ...]:
@@ -83,13 +84,9 @@ def causes_of(verdict: WindowVerdict) -> tuple[Cause, ...]:
     causes += [
         Cause(name=one.name, feature=by_name.get(one.name), evidence=one)
         for one in lasting(verdict)
-        if one.name not in named and not _seasonal(by_name.get(one.name))
+        if one.name not in named
     ]
     return tuple(causes)
-
-
-def _seasonal(feature: FeatureVerdict | None) -> bool:
-    return feature is not None and feature.verdict == "seasonal"
 
 
 def order_text(verdict: WindowVerdict) -> str:
@@ -213,12 +210,17 @@ def lasting_text(verdict: WindowVerdict) -> str:
     """Say in a sentence which shift lasts, and since when; empty if none does."""
     found = lasting(verdict)
     if not found:
-        return ""
+        rings = verdict.persistent is not None and verdict.persistent.verdict == "drift"
+        return "All windows together show a lasting drift." if rings else ""
     lead = found[0]
     feature = next((f for f in verdict.features if f.name == lead.name), None)
+    name = shorten(lead.name, _NAME_LENGTH)
+    what = aspect_text(lead, feature)
+    if lead.since >= verdict.window_start:
+        return f"Beside all windows before, {name} drifts in this one: {what}."
     return (
-        f"All windows together show a lasting drift of {shorten(lead.name, _NAME_LENGTH)} since "
-        f"{moment(lead.since)} UTC: {aspect_text(lead, feature)}."
+        f"All windows together show a lasting drift of {name} since {moment(lead.since)} UTC: "
+        f"{what}."
     )
 
 
@@ -244,7 +246,7 @@ def known_before_lines(verdict: WindowVerdict) -> dict[str, str]:
         same = {f.name for f in reference.features if f.verdict == "ok"}
         lines |= {
             f.name: f"{shorten(f.name, _NAME_LENGTH)} drifts from the baseline, not from "
-            f"{reference.name}: those windows had moved already."
+            f"{reference.name}: this window looks like those before it."
             for f in verdict.features
             if f.verdict == "drift" and f.name in same
         }

@@ -74,7 +74,9 @@ class Sides:
 
 def table_section(sides: Sides, front: list[FeatureVerdict], *, rest: int) -> str:
     """Return the table of the first columns; the ``rest`` is listed elsewhere."""
-    note = "Worst first. Blue is the baseline, orange is this window."
+    weighed = any(feature.importance is not None for feature in front)
+    order = "Worst first, by effect times importance." if weighed else "Worst first."
+    note = f"{order} Blue is the baseline, orange is this window."
     if rest:
         note += f" The other {plural(rest, 'feature')} are listed at the end of this page."
     dispersed = figures.dispersion_note(front)

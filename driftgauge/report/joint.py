@@ -16,8 +16,9 @@ _TEST_WORDS = {
     "reconstruction": ("Distance from the principal plane", "growth"),
     "mmd": ("Joint distribution as a whole (MMD)", "squared distance in sd"),
 }
-_WIDTH, _LEFT, _FIGURES, _PITCH = 520.0, 196.0, 108.0, 27.0
-_LABEL = 30
+_WIDTH, _LEFT, _FIGURES, _PITCH = 520.0, 214.0, 104.0, 27.0
+_LABEL = 15
+_WORTH_SHOWING = 0.25
 
 
 def joint_section(verdict: WindowVerdict) -> str:
@@ -42,10 +43,16 @@ def joint_section(verdict: WindowVerdict) -> str:
         return f"{head}{table}"
     return (
         f'{head}<div class="split even"><div>{table}</div><div>{LEGEND}'
-        f"{pair_chart(joint.pairs, key='pairs')}"
+        f"{pair_chart(_clear(joint.pairs), key='pairs')}"
         '<p class="caption">Correlations about the means of each side; the largest change of each '
         "two columns.</p></div></div>"
     )
+
+
+def _clear(pairs: Sequence[PairShift]) -> list[PairShift]:
+    """Leave out pairs whose change is small beside the largest."""
+    largest = max(abs(pair.window - pair.baseline) for pair in pairs)
+    return [p for p in pairs if abs(p.window - p.baseline) >= _WORTH_SHOWING * largest]
 
 
 def _row(test: JointTest) -> str:
@@ -95,8 +102,7 @@ def pair_chart(pairs: Sequence[PairShift], *, key: str) -> str:
 
 def _pair(pair: PairShift, *, y: float, x: Callable[[float], float]) -> str:
     before, now = number(x(pair.baseline)), number(x(pair.window))
-    each = _LABEL // 2 - 1
-    label = f"{shorten(pair.first, each)}, {shorten(pair.second, each)}"
+    label = f"{shorten(pair.first, _LABEL)}, {shorten(pair.second, _LABEL)}"
     return (
         f"<g><title>{escape(pair.first)}, {escape(pair.second)}</title>"
         f'<text class="label" x="{number(_LEFT - 12)}" y="{number(y + 4)}" text-anchor="end">'

@@ -27,6 +27,8 @@ _HEADROOM: Final = 1e4
 _FLOOR: Final = 0.1
 _MOST_WORDS: Final = 1e6
 _TICKS: Final = 6
+# What a label beside a line takes.
+_ROOM: Final = 76
 
 
 def lasting_section(
@@ -182,7 +184,7 @@ def _learning(windows: Sequence[WindowVerdict], x: Callable[..., float], bottom:
     label = (
         f'<text class="tick" x="{number((left + right) / 2)}" y="{number(_TOP + 14)}" '
         'text-anchor="middle">learning</text>'
-        if right - left > 56
+        if right - left > _ROOM
         else ""
     )
     return (
@@ -203,10 +205,13 @@ def _beginning(
     if not found or not windows[0].window_start <= found[0].since < verdict.window_start:
         return ""
     at = x(found[0].since)
+    # The evidence rises to the right of it.
+    side, anchor = (-5, "end") if at - LEFT > _ROOM else (5, "start")
     return (
         f'<line class="since" x1="{number(at)}" x2="{number(at)}" y1="{number(_TOP)}" '
-        f'y2="{number(bottom)}"/><text class="tick" x="{number(at + 5)}" '
-        f'y="{number(_TOP + 9)}">since {found[0].since.day} {found[0].since:%b}</text>'
+        f'y2="{number(bottom)}"/><text class="tick" x="{number(at + side)}" '
+        f'y="{number(_TOP + 9)}" text-anchor="{anchor}">since {found[0].since.day} '
+        f"{found[0].since:%b}</text>"
     )
 
 

@@ -53,7 +53,7 @@ def _item(cause: Cause, verdict: WindowVerdict) -> str:
 def _weight(cause: Cause) -> str:
     feature = cause.feature
     if not cause.drifted or feature is None:
-        return '<span class="badge drift">lasting drift</span>'
+        return '<span class="badge drift">over all windows</span>'
     parts = [] if feature.effect is None else [f"effect {distance(feature.effect)}"]
     if feature.importance is not None:
         parts.append(f"importance {escape(share(feature.importance))}")

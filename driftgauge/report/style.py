@@ -105,7 +105,9 @@ h3 { margin: 0; font-size: 16px; font-weight: 650; }
 .causes dd { margin: 0; }
 h2 .badge { vertical-align: 2px; margin-left: 8px; letter-spacing: 0; }
 thead th small { display: block; font-weight: 400; }
-table.features thead th { white-space: nowrap; }
+thead th.n { white-space: nowrap; }
+.features .spark { width: 112px; }
+.scroll + .plain, .advice + .scroll { margin-top: 10px; }
 table.features th, table.features td { padding-left: 7px; padding-right: 7px; }
 table.features tr > :first-child { padding-left: 0; }
 table.features tr > :last-child { padding-right: 0; }
@@ -152,7 +154,7 @@ svg .novel { fill: var(--window); font-style: italic; }
 .window-bar { fill: var(--window); }
 .hover { fill: transparent; }
 .hover:hover { fill: var(--muted); fill-opacity: .12; }
-.whisker { width: 104px; height: 18px; }
+.whisker { width: 92px; height: 16px; }
 .whisker .threshold { stroke-width: 1; stroke-dasharray: 2.5 2; }
 .reach { fill: none; stroke: var(--muted); stroke-width: 1.3; }
 .reach.hot { stroke: var(--window); stroke-width: 1.8; }
@@ -234,7 +236,7 @@ footer dd { margin: 0; max-width: 88ch; }
   thead th, tbody th small, td small { font-size: 7.5pt; }
   .badge { background: none !important; border-color: currentColor; font-size: 8pt; }
   .badge.big { font-size: 10pt; }
-  .spark { width: 92px; height: 24px; }
+  .spark, .features .spark { width: 92px; height: 24px; }
   .tiles dt, .tiles dd small { font-size: 8pt; }
   .facts, table.moved { font-size: 8.5pt; }
   .facts > div { padding: 2.5pt 0; gap: 10pt; }

@@ -148,7 +148,7 @@ def _beyond_columns(verdict: WindowVerdict) -> str:
     drifted = {f.name for f in verdict.features if f.verdict == "drift"}
     leads = [one.name for one in lasting(verdict)]
     parts = []
-    if leads and leads[0] not in drifted:
+    if not (leads and leads[0] in drifted):
         parts.append(lasting_text(verdict))
     # A column that moves takes the joint distribution with it, which is no news.
     if joint_names(verdict) is not None or not (drifted or leads):
@@ -237,7 +237,8 @@ def _advice(verdict: WindowVerdict, state: State) -> list[str]:
 def _advice_beyond_columns(verdict: WindowVerdict) -> list[str]:
     advice = []
     drifted = {f.name for f in verdict.features if f.verdict == "drift"}
-    if any(one.name not in drifted for one in lasting(verdict)):
+    begun = [one for one in lasting(verdict) if one.since < verdict.window_start]
+    if any(one.name not in drifted for one in begun):
         advice.append(
             "A lasting drift is small in every single window. What was released or changed at "
             "its beginning is the first place to look."

@@ -7,7 +7,19 @@ from typing import Any
 
 import pytest
 
-from driftgauge.drift.verdict import CellShift, FeatureVerdict, Violation, WindowVerdict
+from driftgauge.drift.verdict import (
+    CellShift,
+    FeatureEvidence,
+    FeatureVerdict,
+    JointTest,
+    JointVerdict,
+    PairShift,
+    PersistentDrift,
+    ReferenceVerdict,
+    SegmentShift,
+    Violation,
+    WindowVerdict,
+)
 from driftgauge.report.alert import (
     Alert,
     AlertLink,
@@ -249,3 +261,121 @@ def test_steps_keep_their_commands_whole() -> None:
 def test_a_feature_without_distance_is_described_all_the_same() -> None:
     line = describe_feature(feature(distance=None, effect=None, adjusted_p_value=None, moved=()))
     assert line == "carrier (input): PSI \u2013, effect \u2013, p \u2013, 2,143 rows"
+
+
+def lasting(name: str = "distance", **changes: Any) -> PersistentDrift:
+    lead = FeatureEvidence(
+        name=name,
+        aspect="location",
+        value=900.0,
+        shift=0.08,
+        since=datetime(2015, 5, 6, tzinfo=UTC),
+    )
+    plain = PersistentDrift(
+        verdict="drift", value=300.0, threshold=52.0, windows=14, features=(lead,)
+    )
+    return replace(plain, **changes)
+
+
+def joint(reason: str = "The correlation of a and b went from 0.02 to 0.61.") -> JointVerdict:
+    test = JointTest(
+        name="association", statistic=9.0, effect=0.59, p_value=1e-9, adjusted_p_value=1e-9
+    )
+    return JointVerdict(
+        verdict="drift",
+        rows=2143,
+        reason=reason,
+        tests=(test,),
+        pairs=(PairShift(first="a", second="b", baseline=0.02, window=0.61),),
+    )
+
+
+def ringing(*verdicts: WindowVerdict) -> Alert:
+    return alert_from_verdicts(monitor="flights", ringing=True, reason="-", verdicts=verdicts)
+
+
+def test_an_alert_leads_with_the_root_cause() -> None:
+    segment = SegmentShift(
+        column="origin", category="JFK", baseline_share=0.1, window_share=0.1, inside=0.2,
+        outside=0.01,
+    )  # fmt: skip
+    alert = ringing(
+        verdict(
+            features=(feature(segments=(segment,)), feature("late", role="output", moved=())),
+            persistent=lasting("carrier"),
+        )
+    )
+    lines = alert.to_email().body.split("\n")
+    first = lines.index("Drifted, furthest first") + 1
+    assert lines[first].startswith("  - carrier (input): PSI 0.441, effect 0.438")
+    assert lines[first + 1] == (
+        "  - carrier: since 6 May 2015, 00:00 UTC, 63 days before the end of this window"
+    )
+    assert lines[first + 2].startswith(
+        "  - carrier: within origin = JFK (10.0% of the rows) the share that moved furthest went "
+        "+20.0 pp"
+    )
+
+
+def test_columns_are_told_by_importance_where_it_is_known() -> None:
+    far, weighty = feature("far", importance=0.1), feature("weighty", effect=0.1, importance=0.9)
+    body = ringing(verdict(features=(far, weighty))).to_email().body
+    assert "Drifted, by effect times importance" in body
+    assert body.index("weighty (input)") < body.index("far (input)")
+
+
+def test_a_drift_that_only_lasts_is_told_with_its_beginning() -> None:
+    alert = ringing(verdict(features=(feature(verdict="ok"),), violations=(), persistent=lasting()))
+    assert alert.title == "lasting drift in distance since 6 May 2015, 00:00 UTC"
+    assert "distance: values moved up (+0.08 sd of their ranks), since" in alert.to_email().body
+
+
+def test_columns_that_go_together_otherwise_are_told_with_the_pair() -> None:
+    alert = ringing(verdict(features=(feature(verdict="ok"),), violations=(), joint=joint()))
+    assert alert.title == "columns that go together otherwise"
+    assert "The correlation of a and b went from 0.02 to 0.61." in alert.to_email().body
+
+
+def test_seasonal_columns_are_told_as_no_alarm_and_never_in_the_title() -> None:
+    season = ReferenceVerdict(
+        name="1 x 52w before", kind="season", windows=1, rows=2000, features=()
+    )
+    calm = verdict(
+        features=(feature("distance", verdict="seasonal"),),
+        violations=(),
+        references=(season,),
+        persistent=lasting(verdict="seasonal"),
+    )
+    alert = ringing(calm)
+    assert alert.title == "an alarm rings"
+    assert (
+        "distance drifts from the baseline, not from 1 x 52w before: seasonal, no alarm."
+        in alert.to_email().body
+    )
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
+def test_no_channel_breaks_whatever_the_evidence_holds(name: str) -> None:
+    segment = SegmentShift(
+        column=name, category=name, baseline_share=0.1, window_share=0.1, inside=0.2, outside=0.0
+    )
+    one = verdict(
+        features=(
+            *(feature(f"{name}{i}", segments=(segment,) * 3, importance=0.1) for i in range(9)),
+            feature(f"{name} season", verdict="seasonal"),
+        ),
+        persistent=lasting(name, features=(replace(lasting(name).features[0], aspect=name),)),
+        joint=joint(name),
+        references=(ReferenceVerdict(name=name, kind="season", windows=1, rows=1, features=()),),
+    )
+    alert = ringing(*[one] * 12)
+    email = alert.to_email()
+    assert len(email.subject) < 100 and email.subject.isascii() and email.subject.isprintable()
+    assert all(line.isprintable() for line in email.body.split("\n"))
+    slack = alert.to_slack()
+    assert len(slack["blocks"]) <= 50
+    # The header is plain text, which Slack does not interpret.
+    for text in slack_texts(slack)[2:]:
+        assert 0 < len(text) <= 3000 and "<" not in text
+    chat = alert.to_chat()["content"]
+    assert len(chat["description"]) <= 8000 and "<" not in chat["title"] + chat["description"]

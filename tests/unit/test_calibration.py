@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from driftgauge.baseline import Baseline, build_baseline
 from driftgauge.capture.table import Table
 from driftgauge.cli import main
 from driftgauge.config import DecisionSettings, FeatureSettings
+from driftgauge.drift import trials
 from driftgauge.drift.calibration import Calibration, calibrate, group_past, steps_of, typical_rows
 from driftgauge.drift.decision import judge_features
 from driftgauge.drift.synthetic import Movement, Population
@@ -45,15 +47,33 @@ BASELINE = make_baseline()
 POPULATION = Population.of(BASELINE.profile)
 
 
+def ignoring(*names: str) -> dict[str, FeatureSettings]:
+    return {name: FeatureSettings(ignore=True) for name in names}
+
+
 def small_calibration(**changes: Any) -> Calibration:
     settings: dict[str, Any] = {
         "baseline": BASELINE.profile,
         "decision": DecisionSettings(persistence=PersistenceSettings(enabled=False)),
-        "features": {},
+        "features": ignoring("visits", "plan"),
         "pace": Pace(rows=300, length=DAY),
         "windows": 40,
     }
     return calibrate(**settings | changes)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fewer_trials() -> Iterator[None]:
+    """A third of the windows: figures are coarser, and the tests quick."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trials, "_MOVED_WINDOWS", (20,))
+        patch.setattr(trials, "_SEQUENCES", 10)
+        yield
+
+
+@pytest.fixture(scope="module")
+def with_evidence(fewer_trials: None) -> Calibration:
+    return small_calibration(decision=DecisionSettings(), features={})
 
 
 def test_drawn_windows_have_the_baselines_shares_and_rows() -> None:
@@ -159,7 +179,7 @@ def test_a_column_judged_alone_is_judged_as_among_quiet_ones() -> None:
             baseline=baseline, profile=together, decision=DecisionSettings(), features={}
         )
         hits += verdicts[0].verdict == "drift"
-    assert 78 <= hits <= 98
+    assert 70 <= hits <= 99
 
 
 def test_what_stricter_limits_find_the_loosest_find_as_well() -> None:
@@ -177,9 +197,9 @@ def test_the_same_seed_gives_the_same_figures_and_another_seed_others() -> None:
     assert small_calibration(seed=8) != first
 
 
-def test_larger_windows_and_looser_limits_find_smaller_shifts() -> None:
-    found = small_calibration()
-    assert found.typical == ("visits", "plan") or found.typical == ("amount", "plan")
+def test_larger_windows_and_looser_limits_find_smaller_shifts(with_evidence: Calibration) -> None:
+    found = with_evidence
+    assert found.typical in (("visits", "plan"), ("amount", "plan"))
     by_setting = {(o.pace.rows, o.alpha, o.min_effect): o for o in found.options}
     assert len(by_setting) == len(found.options) == 18
 
@@ -191,7 +211,7 @@ def test_larger_windows_and_looser_limits_find_smaller_shifts() -> None:
         return column.window
 
     assert size(600) < size(300) < size(150)
-    assert size(300, alpha=0.05) <= size(300)
+    assert size(150, alpha=0.05) < size(150)
     assert size(600, effect=0.05) > size(600)
     names = [c.name for c in found.current.columns]
     assert names == ["amount", "visits", "plan"]
@@ -218,8 +238,8 @@ def test_shorter_windows_come_several_a_day_and_find_smaller_shifts_in_it() -> N
     assert all(column.day is None for column in weekly.current.columns)
 
 
-def test_evidence_over_time_finds_smaller_shifts_than_a_window() -> None:
-    found = small_calibration(decision=DecisionSettings())
+def test_evidence_over_time_finds_smaller_shifts_than_a_window(with_evidence: Calibration) -> None:
+    found = with_evidence
     assert [one.name for one in found.current.lasting] == list(found.typical)
     for one in found.current.lasting:
         column = next(c for c in found.current.columns if c.name == one.name)
@@ -230,9 +250,10 @@ def test_evidence_over_time_finds_smaller_shifts_than_a_window() -> None:
 
 
 def test_ignored_columns_have_no_part_in_it() -> None:
-    found = small_calibration(features={"plan": FeatureSettings(ignore=True)})
-    assert [c.name for c in found.current.columns] == ["amount", "visits"]
-    assert found.typical in (("amount",), ("visits",))
+    found = small_calibration()
+    assert [c.name for c in found.current.columns] == ["amount"]
+    assert found.typical == ("amount",)
+    assert found.current.lasting == ()
 
 
 def test_windows_too_small_to_judge_are_an_error_that_says_so() -> None:
@@ -242,13 +263,9 @@ def test_windows_too_small_to_judge_are_an_error_that_says_so() -> None:
 
 def test_progress_is_told_of_every_step() -> None:
     steps: list[int] = []
-    small_calibration(
-        decision=DecisionSettings(),
-        features={"same": FeatureSettings(ignore=True)},
-        advance=steps.append,
-    )
-    features = {"same": FeatureSettings(ignore=True)}
-    assert sum(steps) == steps_of(BASELINE.profile, features, 40)
+    features = ignoring("amount", "visits", "plan")
+    small_calibration(features=features, advance=steps.append)
+    assert 0 < sum(steps) <= steps_of(BASELINE.profile, features, 40)
 
 
 def past_windows(*, spread: float, count: int, moved: int | None = None) -> list[PastWindow]:
@@ -294,8 +311,7 @@ def test_clusters_in_the_past_make_shifts_harder_to_find_and_alarms_no_more_freq
     halves = past_windows(spread=0.4, count=48)
     clustered = small_calibration(past=group_past(halves, length=DAY, anchor=START))
     independent = small_calibration()
-    assert clustered.dispersions["amount"] > 3.0
-    assert clustered.dispersions["plan"] < 2.5
+    assert clustered.dispersions["amount"] > 3.0 > clustered.dispersions["plan"]
 
     def amount(found: Calibration) -> float:
         column = next(c for c in found.current.columns if c.name == "amount")
@@ -315,7 +331,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_command_prints_both_tables(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--baseline", str(world / "baseline"), "--rows", "200", "--windows", "40"]
+    arguments = ["--baseline", str(world / "baseline"), "--rows", "200", "--windows", "20"]
     assert main(["calibrate", *arguments]) == 0
     out = capsys.readouterr().out
     assert "Windows of 200 rows, one every 1d; 3 columns, baseline of 4,000 rows" in out
@@ -328,7 +344,7 @@ def test_the_command_prints_both_tables(world: Path, capsys: pytest.CaptureFixtu
 def test_the_command_infers_rows_from_captures_and_prints_json(
     world: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--baseline", str(world / "baseline"), "--windows", "40", "--json"]
+    arguments = ["--baseline", str(world / "baseline"), "--windows", "20", "--json"]
     assert main(["calibrate", *arguments, "--capture", str(world / "quiet")]) == 0
     document = json.loads(capsys.readouterr().out)
     current = document["options"][0]

@@ -35,6 +35,8 @@ def test_a_baseline_is_three_files_in_the_documented_formats(
     statistics = json.loads((world / "baseline/statistics.json").read_text())
     assert [f["name"] for f in statistics["features"]] == ["score", "age", "plan"]
     assert statistics["dataset"]["item_count"] == 4000
+    baseline = json.loads((world / "baseline/baseline.json").read_text())
+    assert set(baseline["importances"]) == {"age", "plan"}
 
 
 def test_a_baseline_of_data_without_a_header_numbers_the_columns(

@@ -42,6 +42,7 @@ def test_training_data_becomes_the_baseline_in_force(world: World) -> None:
     assert baseline.spec.outputs == ("score",)
     assert baseline.spec.inputs == ("amount", "region")
     assert baseline.profile.rows == 500
+    assert set(baseline.importances) == {"amount", "region"}
 
 
 def test_an_event_delivered_twice_makes_one_baseline(world: World) -> None:
