@@ -327,9 +327,7 @@ def test_a_drift_that_the_preceding_windows_show_already_is_told_from_a_new_one(
 ) -> None:
     same = reference(drifted, "trailing 4", "trailing", "ok", "carrier")
     source = rendered(baseline, drifted_profile, replace(drifted, references=(same,)))
-    assert (
-        "carrier drifts from the baseline, not from trailing 4: this window looks like" in source
-    )
+    assert "carrier drifts from the baseline, not from trailing 4: this window looks like" in source
 
 
 def test_references_without_any_difference_take_one_line_each(
