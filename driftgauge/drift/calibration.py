@@ -135,7 +135,7 @@ class Option:
     past_columns : mapping of str to int
         In how many of these each column drifted.
     columns : tuple of Findable
-        With windows as they are every judged column that can move, else the typical ones.
+        With the settings as they are every judged column that can move, else the typical ones.
     lasting : tuple of Lasting
         The typical columns, if the evidence over time is on.
     """
@@ -302,11 +302,16 @@ class _Table:
         """Return the options; the first has the limits as they are."""
         columns: dict[tuple[float, float], list[Findable]] = {pair: [] for pair in self.limits}
         for curve in curves:
-            for pair, found in columns.items():
-                found.append(self.findable(curve, pair))
+            # Alternatives are compared by the typical columns alone.
+            known = self.limits if curve.movement.feature.name in typical else self.limits[:1]
+            for pair in known:
+                columns[pair].append(self.findable(curve, pair))
             self._advance(1)
+        enabled = self._bench.decision.persistence.enabled
         lasting = tuple(
-            self._lasting(curve) for curve in curves if curve.movement.feature.name in typical
+            self._lasting(curve)
+            for curve in curves
+            if enabled and curve.movement.feature.name in typical
         )
         return [
             Option(
@@ -317,7 +322,7 @@ class _Table:
                 past=_alarms(self._past[pair]) if self._past else None,
                 past_columns=dict(Counter(chain.from_iterable(self._past.get(pair, ())))),
                 columns=tuple(columns[pair]),
-                lasting=lasting if self._bench.decision.persistence.enabled else (),
+                lasting=lasting,
             )
             for pair in self.limits
         ]

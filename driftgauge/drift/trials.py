@@ -40,7 +40,7 @@ _MOVED_WINDOWS = (20, 60)
 # and how often a sequence is looked at.
 _QUIET_BEFORE = 24
 _SEQUENCES = 24
-_LOOKS = 10
+_LOOKS = 4
 _START = datetime(2015, 4, 1, tzinfo=UTC)
 
 
