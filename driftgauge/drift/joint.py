@@ -56,6 +56,9 @@ _MOST_MISSING = 0.1
 # Relative growth of the reconstruction error that is worth an alarm.
 _LEAST_GROWTH = 0.1
 _SHOWN = 5
+# Columns get all of alpha for themselves. With half of it here, false alarms of either kind come in
+# at most one and a half times alpha of the windows.
+_SHARE_OF_ALPHA = 0.5
 _SMALLEST_P = 1e-300
 
 
@@ -103,7 +106,7 @@ def judge_joint(
     profile : Profile
         The window's rows, counted against the baseline's specification.
     settings : DecisionSettings
-        ``alpha`` for the three tests together, ``min_rows``; the smallest effects are
+        Half of ``alpha`` for the three tests together, ``min_rows``; the smallest effects are
         ``joint.min_correlation_change`` (association), a tenth of the baseline's error
         (reconstruction) and ``min_effect`` (mmd).
     features : mapping of str to FeatureSettings
@@ -143,7 +146,7 @@ def judge_joint(
     return _decide(
         [test for test in found if test is not None],
         rows=profile.rows,
-        alpha=settings.alpha,
+        alpha=_SHARE_OF_ALPHA * settings.alpha,
         pairs=_shown_pairs(pairs, components),
         unsteady=len(
             {
