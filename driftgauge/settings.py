@@ -174,7 +174,7 @@ class DecisionSettings(Settings):
         ),
     )
     min_effect: Annotated[float, Field(ge=0)] = Field(
-        default=0.02,
+        default=0.025,
         description="Smallest bias-corrected PSI that is worth an alarm.",
     )
     min_rows: Annotated[int, Field(ge=10)] = Field(

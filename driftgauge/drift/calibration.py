@@ -40,7 +40,7 @@ from driftgauge.settings import DecisionSettings, FeatureSettings
 from driftgauge.windows import Window
 
 DAY: Final = timedelta(days=1)
-MIN_EFFECTS: Final = (0.01, 0.02, 0.05)
+MIN_EFFECTS: Final = (0.01, 0.025, 0.05)
 ALPHAS: Final = (0.01, 0.05)
 # Sizes of windows, as multiples of the size they have.
 FACTORS: Final = (1.0, 0.5, 2.0)

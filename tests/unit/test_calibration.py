@@ -203,7 +203,7 @@ def test_larger_windows_and_looser_limits_find_smaller_shifts(with_evidence: Cal
     by_setting = {(o.pace.rows, o.alpha, o.min_effect): o for o in found.options}
     assert len(by_setting) == len(found.options) == 18
 
-    def size(rows: int, alpha: float = 0.01, effect: float = 0.02) -> float:
+    def size(rows: int, alpha: float = 0.01, effect: float = 0.025) -> float:
         column = next(
             c for c in by_setting[rows, alpha, effect].columns if c.name == found.typical[0]
         )

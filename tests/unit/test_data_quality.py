@@ -289,7 +289,7 @@ def test_drifted_columns_are_reported_by_kind_and_with_their_own_limit() -> None
         features={"color": FeatureSettings(min_effect=0.1)},
     )
     assert [(v.feature_name, v.description) for v in violations] == [
-        ("amount", "Numerical distance: 0.25 exceeds numerical threshold: 0.02"),
+        ("amount", "Numerical distance: 0.25 exceeds numerical threshold: 0.025"),
         ("color", "Categorical distance: 0.25 exceeds categorical threshold: 0.1"),
     ]
     assert {v.constraint_check_type for v in violations} == {"baseline_drift_check"}

@@ -355,7 +355,7 @@ def test_a_window_verdict_carries_whose_window_it_is_and_its_violations(
     (violation,) = verdict.violations
     assert violation.constraint_check_type == "baseline_drift_check"
     effect = verdict.drifted_inputs[0].effect
-    expected = f"Numerical distance: {effect} exceeds numerical threshold: 0.02"
+    expected = f"Numerical distance: {effect} exceeds numerical threshold: 0.025"
     assert violation.description == expected
 
 

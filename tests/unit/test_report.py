@@ -208,7 +208,7 @@ def test_drift_over_time_shows_the_windows_the_threshold_and_the_alarm(drifted: 
     [chart] = re.findall(r'<svg class="history".*?</svg>', drifted)
     assert "4 windows from 10 Jun 2015, 00:00 to 8 Jul 2015, 00:00 UTC" in chart
     assert 'class="threshold"' in chart
-    assert "worth an alarm: 0.02 PSI" in chart
+    assert "worth an alarm: 0.025 PSI" in chart
     assert chart.count('class="alarm-band"') == 1
     assert "this window" in chart
 
