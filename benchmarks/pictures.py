@@ -9,9 +9,9 @@ from math import log, sqrt
 
 _WIDTH, _HEIGHT, _LEFT, _TOP = 300, 220, 52, 34
 _PLOT_W, _PLOT_H = 232, 140
-_LONGEST = 31
+_LONGEST = 61
 _COLORS = ("#0b6e4f", "#c2571a", "#4c5fd7", "#a8327f", "#6b7280", "#b08900")
-_TICKS = (1, 2, 5, 10, 30)
+_TICKS = (1, 2, 5, 10, 30, 60)
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def _panel(panel: Panel, colors: dict[str, str], x: int, y: int) -> str:
     parts.append(f'<text class="title" x="{_LEFT}" y="20">{escape(panel.title)}</text>')
     for tick in _TICKS:
         at = _y(tick)
-        label = f"{tick}" if tick < 30 else "> 30"
+        label = f"{tick}" if tick < 60 else "> 60"
         parts.append(
             f'<line class="grid" x1="{_LEFT}" x2="{_LEFT + _PLOT_W}" y1="{at:.1f}" y2="{at:.1f}"/>'
         )
