@@ -1,9 +1,10 @@
 """False alarms and delays of the concept-drift detectors, by simulation with fixed seeds.
 
 200 streams of 5,000 outcomes. The error rate is 0.2 for 1,000 of them, then higher. A second table
-gives the detectors windows' error rates instead, of independent and of clustered outcomes.
+gives the detectors windows' error rates instead, of independent and of clustered outcomes. A third
+does what ``driftgauge replay --ground-truth`` does: the design effect is learnt, from 8 windows.
 
-Run it with ``python -m benchmarks.detector_simulation``; it takes about a minute.
+Run it with ``python -m benchmarks.detector_simulation``; it takes about two minutes.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from driftgauge.drift.detectors import (
     PageHinkley,
     run_detector,
 )
+from driftgauge.drift.outcome_stream import DETECTOR_NAMES, Direction, watch_outcomes
 
 STREAMS = 200
 CLEAN = 1000
@@ -32,6 +34,10 @@ RATES = (0.25, 0.3, 0.4)
 ROWS = 200
 CLEAN_WINDOWS = 100
 SHIFTED_WINDOWS = 100
+LEARNING_WINDOWS = 8
+YEAR = LEARNING_WINDOWS + 365
+# Rows of a window, and how many times more the windows vary than independent rows would.
+REPLAYS = ((200, 1.0), (200, 8.0), (2000, 1.0), (2000, 5.0), (2000, 25.0))
 # Rows that share a fate, such as the flights of one bad day; 25 alike of 200 give this much.
 CLUSTER = 25
 OUTCOMES: dict[str, Callable[[], Detector]] = {
@@ -104,6 +110,44 @@ def window_streams() -> None:
             print(line, flush=True)
 
 
+def replayed_windows() -> None:
+    """Print the table of windows whose design effect is learnt."""
+    rng = np.random.default_rng(20150704)
+    print(f"A year of {YEAR - LEARNING_WINDOWS} quiet windows; 0.2 to 0.3 after {CLEAN_WINDOWS}")
+    for rows, effect in REPLAYS:
+        print(f"windows of {rows:,} rows, design effect {effect:g}")
+        quiet = _watched(_clustered(rng, np.full(YEAR, RATE), rows, effect), rows)
+        rates = np.repeat((RATE, RATES[1]), (CLEAN_WINDOWS, SHIFTED_WINDOWS))
+        moved = _watched(_clustered(rng, rates, rows, effect), rows)
+        for name, label in DETECTOR_NAMES.items():
+            early = sum(any(name in fired for fired in one) for one in quiet)
+            found = [
+                next((i for i, f in enumerate(one) if i >= CLEAN_WINDOWS and name in f), None)
+                for one in moved
+            ]
+            print(f"  {label:<14}{percent(early, STREAMS):<30}{_found(found, CLEAN_WINDOWS)}")
+        early = sum(any(one) for one in quiet)
+        print(f"  {'any':<14}{percent(early, STREAMS)}", flush=True)
+
+
+def _watched(streams: NDArray[np.float64], rows: int) -> list[tuple[dict[str, Direction], ...]]:
+    return [
+        watch_outcomes(((rate, rows) for rate in row), learning_windows=LEARNING_WINDOWS).fired
+        for row in streams.tolist()
+    ]
+
+
+def _clustered(
+    rng: np.random.Generator, rates: NDArray[np.float64], rows: int, effect: float
+) -> NDArray[np.float64]:
+    """Draw windows' error rates; each window's own rate is beta-distributed around its mean."""
+    own = np.broadcast_to(rates, (STREAMS, rates.shape[0]))
+    if effect > 1.0:
+        size = (rows - 1.0) / (effect - 1.0) - 1.0
+        own = rng.beta(own * size, (1.0 - own) * size)
+    return rng.binomial(rows, own) / rows
+
+
 def _fired(detector: Detector, rates: NDArray[np.float64], effect: float) -> tuple[int, ...]:
     return run_detector(detector, ((rate, ROWS) for rate in rates.tolist()), design_effect=effect)
 
@@ -122,10 +166,11 @@ def _found(positions: list[int | None], start: int) -> str:
 
 
 def main() -> None:
-    """Run both tables."""
+    """Run all tables."""
     print("share of streams with 95 % intervals in brackets, then the median delay")
     outcome_streams()
     window_streams()
+    replayed_windows()
 
 
 if __name__ == "__main__":

@@ -27,6 +27,14 @@ class ProfileError(DriftgaugeError):
     """A stored profile cannot be read, or two profiles cannot be merged."""
 
 
+class QualityError(DriftgaugeError):
+    """Predictions and labels cannot be measured, or stored counts of them cannot be read."""
+
+
+class FairnessError(DriftgaugeError):
+    """Bias cannot be measured, or stored counts of it cannot be read."""
+
+
 class StoreError(DriftgaugeError):
     """Reading or writing an object failed."""
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from driftgauge import __version__
 from driftgauge.cli import planning_texts as texts
+from driftgauge.cli import replay_texts
 from driftgauge.errors import DriftgaugeError
 
 if TYPE_CHECKING:
@@ -87,54 +88,6 @@ example:
 exit status: 0 if nothing drifted and no check failed, 1 if one did, 2 on an error.
 """
 
-_REPLAY = """\
-Replay captured data window by window, and say what a monitor would have done.
-
-Windows are judged in time order, each as the monitor would have judged it: against the
-baseline, by the evidence of all windows so far, by how columns go together, and, with
---config, against the monitor file's references. Rows belong to windows by their
-inference time, whichever file they are in. Windows without any row are left out.
-"""
-
-_REPLAY_EXAMPLES = """\
-examples:
-  driftgauge replay --capture captures/ --baseline baseline/ --window 1d
-  driftgauge replay --capture captures/ --baseline baseline/ --window 500rows --json \\
-      | jq -c 'select(.alarm) | [.window_start, .rows]'
-
-With --json standard output holds one JSON object a line and nothing else: what the
-deployed monitor writes to verdicts.json, with alarm and complete. Among it:
-  window_start, window_end   ISO 8601, UTC; the end is not part of the window
-  rows                       predictions in the window
-  complete                   false for the last of the windows of a number of rows if
-                             fewer rows were left
-  alarm                      whether anything drifted or a check failed
-  violations                 failed checks: feature_name, constraint_check_type,
-                             description
-  features                   name, role, verdict (ok, drift, seasonal or
-                             insufficient_data), reason, effect, distance and its
-                             interval, p_value, adjusted_p_value, what moved, which
-                             segments carry it, the smallest detectable shift, ...
-                             (with --mode strict distance is Model Monitor's, with
-                             its threshold, and there is no effect)
-  persistent                 evidence of a lasting shift: value, threshold, and since
-                             when, by feature
-  joint                      how columns go together: tests and pairs
-  predictions                shares of the predicted classes or scores
-  references                 the verdicts against the references
-
-exit status: 0 if the replay ran, whatever it found, 2 on an error.
-"""
-
-_SCHEMA = """\
-Print the JSON Schema of a monitor's YAML file, for editors and checks.
-"""
-
-_SCHEMA_EXAMPLES = """\
-example:
-  driftgauge schema > docs/monitor.schema.json
-"""
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
@@ -194,8 +147,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_calibrate(commands)
     _add_cost(commands)
     _add_migrate(commands)
-    schema = _command(commands, "schema", "print the schema of a monitor file", _SCHEMA)
-    schema.epilog = _SCHEMA_EXAMPLES
+    _add_outcomes(commands)
+    schema = _command(commands, "schema", "print the schema of a monitor file", texts.SCHEMA)
+    schema.epilog = texts.SCHEMA_EXAMPLES
     schema.set_defaults(run=_run("schema"))
     return parser
 
@@ -329,8 +283,10 @@ def _add_analyze(commands: _Commands) -> None:
 
 
 def _add_replay(commands: _Commands) -> None:
-    parser = _command(commands, "replay", "judge captured data window by window", _REPLAY)
-    parser.epilog = _REPLAY_EXAMPLES
+    parser = _command(
+        commands, "replay", "judge captured data window by window", replay_texts.REPLAY
+    )
+    parser.epilog = replay_texts.REPLAY_EXAMPLES
     _add_capture(parser)
     parser.add_argument(
         "--window",
@@ -340,6 +296,25 @@ def _add_replay(commands: _Commands) -> None:
         "(default: the monitor file's, else 1d)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+    labels = parser.add_argument_group("with labels", replay_texts.GROUND_TRUTH)
+    labels.add_argument(
+        "--ground-truth",
+        nargs="+",
+        metavar="PATH",
+        help="labels as Model Monitor reads them: .jsonl files, folders of them or s3:// URIs",
+    )
+    labels.add_argument(
+        "--prediction",
+        metavar="NAME",
+        help="column that holds the score (default: the monitor file's prediction, else the "
+        "baseline's only output)",
+    )
+    labels.add_argument(
+        "--threshold",
+        type=float,
+        metavar="SCORE",
+        help="a score of at least this predicts 1 (default: 0.5)",
+    )
     parser.set_defaults(run=_run("replay"))
 
 
@@ -508,3 +483,18 @@ def _add_migrate(commands: _Commands) -> None:
     )
     parser.add_argument("--force", action="store_true", help="replace files that exist")
     parser.set_defaults(run=_run("migrate", "planning"))
+
+
+def _add_outcomes(commands: _Commands) -> None:
+    """Add the commands that look at predictions together with their labels."""
+    from driftgauge.cli import bias_arguments, quality_arguments
+
+    about = "judge predictions by their labels"
+    quality = _command(commands, "quality", about, quality_arguments.TEXT)
+    quality.epilog = quality_arguments.EXAMPLES
+    quality_arguments.add_quality_arguments(quality)
+    quality.set_defaults(run=_run("quality", "quality"))
+    bias = _command(commands, "bias", "compare how groups of people fare", bias_arguments.TEXT)
+    bias.epilog = bias_arguments.EXAMPLES
+    bias_arguments.add_bias_arguments(bias)
+    bias.set_defaults(run=_run("bias", "bias"))

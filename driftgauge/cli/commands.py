@@ -19,6 +19,7 @@ from driftgauge.baseline_files import decode_files, open_baseline, recover_basel
 from driftgauge.capture.table import Table, read_table, table_format_of
 from driftgauge.checks.constraints import encode_constraints, suggest_constraints
 from driftgauge.cli import screen
+from driftgauge.cli.outcomes import LabelledReplay, open_outcomes
 from driftgauge.cli.places import TABLE_SUFFIXES, Source, find, folder
 from driftgauge.cli.sources import CaptureFiles, endpoints_of, find_captures
 from driftgauge.columns import Rejects, RowBatch
@@ -41,7 +42,7 @@ from driftgauge.report.html import render_report
 from driftgauge.report.model_monitor import encode_statistics, encode_violations
 from driftgauge.report.summary import summarize
 from driftgauge.report.wording import count, plural
-from driftgauge.windows import Window, WindowGrid, format_time
+from driftgauge.windows import DEFAULT_ANCHOR, Window, WindowGrid, format_time
 
 
 def baseline(arguments: argparse.Namespace) -> int:
@@ -174,15 +175,25 @@ def replay(arguments: argparse.Namespace) -> int:
     captures = _open_captures(arguments)
     config = captures.config
     length: timedelta | int = arguments.window or (config.window if config else timedelta(days=1))
+    outcomes = open_outcomes(
+        arguments,
+        config=config,
+        spec=captures.baseline.spec,
+        length=length,
+        anchor=captures.anchor,
+    )
     table = None if arguments.json else screen.ReplayTable(length, rules=captures.rules)
     rehearsal = captures.rehearse(length if isinstance(length, timedelta) else None)
     rows = 0
-    windows = _windows(captures, length, printing=arguments.json)
+    windows = _windows(captures, length, printing=arguments.json, outcomes=outcomes)
     for part in screen.judging(windows, printing=arguments.json):
         rows += part.profile.rows
         verdict = rehearsal.judge(part)
         if table is None:
-            print(json.dumps(replayed(verdict, complete=part.complete)))
+            document = replayed(verdict, complete=part.complete)
+            if outcomes is not None:
+                document["outcomes"] = outcomes.document(part.window)
+            print(json.dumps(document))
         else:
             table.add(verdict, complete=part.complete)
     screen.report_rejects(captures.rejects, rows=rows)
@@ -190,18 +201,28 @@ def replay(arguments: argparse.Namespace) -> int:
         raise CaptureError("the captures hold no row that could be read: there is nothing to judge")
     if table is not None:
         table.show()
+        if outcomes is not None:
+            outcomes.show()
     return 0
 
 
 def _windows(
-    captures: _Captures, length: timedelta | int, *, printing: bool
+    captures: _Captures,
+    length: timedelta | int,
+    *,
+    printing: bool,
+    outcomes: LabelledReplay | None,
 ) -> Iterable[ProfiledWindow]:
     spec = captures.baseline.spec
     if isinstance(length, timedelta):
-        anchor = captures.config.window_anchor if captures.config else WindowGrid(length).anchor
         with screen.progress(captures.size, "Reading captures") as advance:
             batches = captures.batches(advance, captures.rejects)
-            return profile_by_time(batches, spec=spec, grid=WindowGrid(length, anchor))
+            if outcomes is not None:
+                batches = outcomes.passing(batches)
+            found = profile_by_time(batches, spec=spec, grid=WindowGrid(length, captures.anchor))
+        if outcomes is not None:
+            outcomes.watch()
+        return found
     return _row_windows(captures, length, printing=printing)
 
 
@@ -250,6 +271,11 @@ class _Captures:
         return sum(source.size for source in self.files.sources)
 
     @property
+    def anchor(self) -> datetime:
+        """A moment at which a window starts."""
+        return self.config.window_anchor if self.config else DEFAULT_ANCHOR
+
+    @property
     def decision(self) -> DecisionSettings:
         """The limits that apply."""
         return self.config.decision if self.config else DecisionSettings()
@@ -284,10 +310,9 @@ class _Captures:
                     f"variant {variant} is no reference without --variant and a time window"
                 )
                 return {}
-            anchor = self.config.window_anchor if self.config else WindowGrid(length).anchor
             other = replace(self.files, variant=variant)
             batches = other.batches(self.baseline.spec, advance=lambda _: None, rejects=Rejects())
-            grid = WindowGrid(length, anchor)
+            grid = WindowGrid(length, self.anchor)
             parts = profile_by_time(batches, spec=self.baseline.spec, grid=grid)
             return {part.window: part.profile for part in parts}
 

@@ -68,3 +68,12 @@ examples:
 
 docs/migrate-command.md has the list of what becomes what.
 """
+
+SCHEMA = """\
+Print the JSON Schema of a monitor's YAML file, for editors and checks.
+"""
+
+SCHEMA_EXAMPLES = """\
+example:
+  driftgauge schema > docs/monitor.schema.json
+"""

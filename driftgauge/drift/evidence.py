@@ -122,7 +122,7 @@ def decode_evidence(data: bytes) -> EvidenceState:
     """
     try:
         return msgspec.msgpack.decode(zlib.decompress(data), type=EvidenceState)
-    except (zlib.error, msgspec.MsgspecError) as error:
+    except (zlib.error, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise StoreError(f"the evidence over time cannot be read: {error}") from error
 
 

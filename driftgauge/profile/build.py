@@ -162,6 +162,43 @@ def _extra_columns(spec: ProfileSpec, columns: Mapping[str, Column]) -> dict[str
     return smallest(extra) if extra else extra
 
 
+class _Group:
+    """Columns that are counted together, and arrays for a block of their rows.
+
+    The arrays are made once: the system hands out new memory page by page, which takes as long
+    as counting does.
+    """
+
+    def __init__(self, lookup: CellLookup, rows: int) -> None:
+        self.lookup = lookup
+        self.index = np.array([column.feature for column in lookup.columns])
+        self.centers = np.array([column.center for column in lookup.columns])
+        most = min(_ROWS_AT_ONCE, _VALUES_AT_ONCE // len(lookup.columns))
+        # As many rows in each block, but for one: what is short costs as many calls.
+        self.step = -(-rows // -(-rows // most)) if rows else 1
+        self.tally = lookup.tally(self.step * len(lookup.columns))
+        self._arrays = np.empty((3, self.step * len(lookup.columns)))
+
+    def values(self, rows: int) -> NDArray[np.float64]:
+        """Return an array of shape (columns, rows), not written yet."""
+        return self._array(0, rows)
+
+    def offsets(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the values less the centers."""
+        offsets = self._array(1, values.shape[1])
+        with np.errstate(over="ignore"):
+            np.subtract(values, self.centers[:, None], out=offsets)
+        return offsets
+
+    def work(self, rows: int) -> NDArray[np.float64]:
+        """Return one more array of shape (columns, rows)."""
+        return self._array(2, rows)
+
+    def _array(self, which: int, rows: int) -> NDArray[np.float64]:
+        columns = self.index.shape[0]
+        return self._arrays[which, : columns * rows].reshape(columns, rows)
+
+
 class _Count:
     """The arrays of one profile while they are being filled."""
 
@@ -197,37 +234,32 @@ class _Count:
         here = [columns.get(name) for name in names]
         if all(column is None for column in here):
             return
-        index = np.array([c.feature for c in lookup.columns])
-        centers = np.array([c.center for c in lookup.columns])
-        step = min(_ROWS_AT_ONCE, _VALUES_AT_ONCE // len(names))
-        for start in range(0, rows, step):
-            stop = min(rows, start + step)
-            values = np.empty((len(names), stop - start))
+        group = _Group(lookup, rows)
+        for start in range(0, rows, group.step):
+            part = slice(start, min(rows, start + group.step))
+            values = group.values(part.stop - part.start)
             for row, column in enumerate(here):
-                values[row] = np.nan if column is None else column.numbers[start:stop]
-            self._count_block(lookup, index, centers, values)
+                values[row] = np.nan if column is None else column.numbers[part]
+            self._count_block(group, values)
+        group.tally.add_to(self.counts)
+        index = group.index
         # What is neither a finite number nor missing nor a word is a number that is not finite.
         numbers = self.tallies[index, INTEGRAL] + self.tallies[index, FRACTIONAL]
         self.tallies[index, NON_FINITE] += numbers
 
-    def _count_block(
-        self,
-        lookup: CellLookup,
-        index: NDArray[np.intp],
-        centers: NDArray[np.float64],
-        values: NDArray[np.float64],
-    ) -> None:
+    def _count_block(self, group: _Group, values: NDArray[np.float64]) -> None:
         """Count finite values; the rest of a row stands in as its center, and is taken off."""
+        index, centers = group.index, group.centers
         low, high = values.min(axis=1), values.max(axis=1)
-        # What is not finite shows in an extreme.
-        whole = bool(np.isfinite(low).all() and np.isfinite(high).all())
         holes = np.zeros(index.shape[0], dtype=np.int64)
-        if not whole:
-            finite = np.isfinite(values)
-            low = values.min(axis=1, where=finite, initial=np.inf)
-            high = values.max(axis=1, where=finite, initial=-np.inf)
-            holes = values.shape[1] - np.count_nonzero(finite, axis=1)
-            np.copyto(values, centers[:, None], where=~finite)
+        # What is not finite shows in an extreme.
+        holed = np.flatnonzero(~(np.isfinite(low) & np.isfinite(high)))
+        for row in holed.tolist():
+            finite = np.isfinite(values[row])
+            present = values[row][finite]
+            low[row], high[row] = present.min(initial=np.inf), present.max(initial=-np.inf)
+            holes[row] = values.shape[1] - present.shape[0]
+            np.copyto(values[row], centers[row], where=~finite)
         # Adding zero turns -0.0 into 0.0: which of two zeros is kept must not depend on order.
         self.extremes[index, 0] = np.minimum(self.extremes[index, 0], low + 0.0)
         self.extremes[index, 1] = np.maximum(self.extremes[index, 1], high + 0.0)
@@ -236,25 +268,24 @@ class _Count:
         if below.size:
             negative = np.count_nonzero(values[below] < 0, axis=1)
             self.tallies[index[below], NEGATIVE] += negative - holes[below] * (centers[below] < 0)
-        with np.errstate(over="ignore"):
-            offsets = values - centers[:, None]
-        lookup.count(values, offsets, self.counts)
-        if not whole:
-            self._take_off_holes(lookup, centers, holes)
-            low, high = np.minimum(low, centers), np.maximum(high, centers)
-        self._add_sums(index, centers, values, offsets, holes, low, high)
+        offsets, work = group.offsets(values), group.work(values.shape[1])
+        group.tally.count(values, offsets, work)
+        if holed.size:
+            self._take_off_holes(group, holes)
+            low[holed] = np.minimum(low[holed], centers[holed])
+            high[holed] = np.maximum(high[holed], centers[holed])
+        self._add_sums(group, values, offsets, holes, low, high)
 
-    def _take_off_holes(
-        self, lookup: CellLookup, centers: NDArray[np.float64], holes: NDArray[np.int64]
-    ) -> None:
-        for column, center, n in zip(lookup.columns, centers, holes.tolist(), strict=True):
-            cell = np.searchsorted(column.edges, center, side="right")
-            self.counts[column.start + cell] -= n
+    def _take_off_holes(self, group: _Group, holes: NDArray[np.int64]) -> None:
+        columns = group.lookup.columns
+        for column, center, n in zip(columns, group.centers, holes.tolist(), strict=True):
+            if n:
+                cell = np.searchsorted(column.edges, center, side="right")
+                self.counts[column.start + cell] -= n
 
     def _add_sums(
         self,
-        index: NDArray[np.intp],
-        centers: NDArray[np.float64],
+        group: _Group,
         values: NDArray[np.float64],
         offsets: NDArray[np.float64],
         holes: NDArray[np.int64],
@@ -262,6 +293,7 @@ class _Count:
         high: NDArray[np.float64],
     ) -> None:
         """Add the sums of values and squares; ``low`` and ``high`` are the rows' extremes."""
+        index, centers = group.index, group.centers
         if max(-low.min(), high.max()) > _HUGE or np.abs(centers).max() > _HUGE:
             self._add_huge(index, centers, values, offsets)
             low, high = values.min(axis=1), values.max(axis=1)
@@ -269,10 +301,13 @@ class _Count:
         else:
             # Subtraction rounds, and keeps the order.
             nearest, farthest = low - centers, high - centers
-        value_sums = exact_row_sums(values, np.maximum(-low, high))
+        work = group.work(values.shape[1])
+        # Where all values have one sign.
+        least = np.maximum(np.maximum(low, -high), 0.0)
+        value_sums = exact_row_sums(values, np.maximum(-low, high), least, work=work)
         reach = np.maximum(-nearest, farthest)
         np.multiply(offsets, offsets, out=offsets)
-        square_sums = exact_row_sums(offsets, reach * reach)
+        square_sums = exact_row_sums(offsets, reach * reach, offsets.min(axis=1), work=work)
         for row, i in enumerate(index.tolist()):
             self.sums[2 * i] += value_sums[row]
             self.sums[2 * i + 1] += square_sums[row]

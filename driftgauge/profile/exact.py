@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 # 2**-UNIT_BITS is the smallest positive float64; every finite float64 is a multiple of it.
 UNIT_BITS = 1074
-_MANTISSA_BITS = 53
+# Of a float64, behind the leading one; and of an int64 without its sign.
+_FRACTION_BITS = 52
+_INTEGER_BITS = 63
 _ALL_BUT_SIGN = 2**63 - 1
 # Numbers from here to twice as much are a whole number of the unit apart, as subnormal ones are.
 _LOWEST_EXPONENT = -1022
@@ -62,19 +64,32 @@ def square_root(numerator: int, denominator: int) -> float:
     return ratio_to_float(root, 1 << (shift // 2))
 
 
-def exact_row_sums(values: NDArray[np.float64], bound: NDArray[np.float64]) -> list[int]:
+def exact_row_sums(
+    values: NDArray[np.float64],
+    bound: NDArray[np.float64],
+    least: NDArray[np.float64] | None = None,
+    *,
+    work: NDArray[np.float64] | None = None,
+) -> list[int]:
     """Sum each row exactly; ``values`` is used as working space and overwritten.
 
-    Each pass splits every value into a multiple of a unit that is coarse enough for float64 to
-    add all of them without rounding, and a remainder for the next pass: Rump, Ogita and Oishi,
-    "Accurate floating-point summation I", SIAM J. Sci. Comput. 31(1), 2008, algorithm 3.2.
+    Each pass adds to every value a number so large that all results have one exponent. The bits
+    of such results, read as integers, are the values rounded to a unit, plus a constant: they
+    add up exactly in 64 bits. What rounding left over is for the next pass. Splitting by a large
+    number is that of Rump, Ogita and Oishi, "Accurate floating-point summation I", SIAM J. Sci.
+    Comput. 31(1), 2008, algorithm 3.2.
 
     Parameters
     ----------
     values : ndarray of float64, shape (rows, n)
-        Finite, below 2**1000 in magnitude; n below 2**20.
+        Finite, below 2**1003 in magnitude; n below 2**20.
     bound : ndarray of float64, shape (rows,)
         Not less than the magnitude of any value in the row.
+    least : ndarray of float64, shape (rows,), optional
+        Not more than the magnitude of any value in the row, zero where that is not known: where
+        it is large enough, the last pass need not look for what is left over.
+    work : ndarray of float64, shape (rows, n), optional
+        Overwritten; saves the allocation of as much.
 
     Returns
     -------
@@ -88,29 +103,40 @@ def exact_row_sums(values: NDArray[np.float64], bound: NDArray[np.float64]) -> l
     True
     """
     rows, n = values.shape
-    spread = int(n).bit_length()
-    exponent = np.frexp(bound)[1] + spread
-    taken = np.empty_like(values)
-    partial: list[NDArray[np.float64]] = []
+    # The sum of n results is below 2**63 in units of the last bit.
+    spare = max(0, int(n).bit_length() - (_INTEGER_BITS - _FRACTION_BITS + 1))
+    exponents = [math.frexp(most)[1] + (1 + spare) for most in bound.tolist()]
+    # No value has a bit below this one.
+    finest = [-UNIT_BITS] * rows
+    if least is not None:
+        finest = [_last_bit(value) for value in least.tolist()]
+    raised = np.empty_like(values) if work is None else work
+    sums = [0] * rows
     while True:
-        np.maximum(exponent, _LOWEST_EXPONENT, out=exponent)
-        sigma = np.ldexp(1.0, exponent)[:, None]
-        np.add(values, sigma, out=taken)
-        np.subtract(taken, sigma, out=taken)
-        partial.append(taken.sum(axis=1))
-        np.subtract(values, taken, out=values)
+        exponents = [max(exponent, _LOWEST_EXPONENT) for exponent in exponents]
+        sigma = np.array([[math.ldexp(1.5, exponent)] for exponent in exponents])
+        np.add(values, sigma, out=raised)
+        # Exact modulo 2**64, hence exact.
+        counts = raised.view(np.int64).sum(axis=1) - sigma[:, 0].view(np.int64) * n
+        units = [exponent - _FRACTION_BITS for exponent in exponents]
+        for row, (count, unit) in enumerate(zip(counts.tolist(), units, strict=True)):
+            sums[row] += count << (unit + UNIT_BITS)
+        if all(unit <= last for unit, last in zip(units, finest, strict=True)):
+            return sums
+        np.subtract(raised, sigma, out=raised)
+        np.subtract(values, raised, out=values)
         # All zero, whatever the sign: to look at the bits is several times faster than any().
         if not int(np.bitwise_or.reduce(values.view(np.uint64), axis=None)) & _ALL_BUT_SIGN:
-            break
-        exponent = exponent - (_MANTISSA_BITS - spread)
-    mantissas, exponents = np.frexp(np.array(partial))
-    whole = np.ldexp(mantissas, _MANTISSA_BITS).astype(np.int64).tolist()
-    shifts = (exponents + (UNIT_BITS - _MANTISSA_BITS)).tolist()
-    sums = [0] * rows
-    for mantissa_row, shift_row in zip(whole, shifts, strict=True):
-        for row, (mantissa, shift) in enumerate(zip(mantissa_row, shift_row, strict=True)):
-            sums[row] += mantissa << shift if shift >= 0 else mantissa >> -shift
-    return sums
+            return sums
+        # At most half a unit is left over.
+        exponents = [unit + spare for unit in units]
+
+
+def _last_bit(value: float) -> int:
+    """Return the exponent of the last bit that a float64 not below ``value`` may have."""
+    if value <= 0:
+        return -UNIT_BITS
+    return max(math.frexp(value)[1] - (_FRACTION_BITS + 1), -UNIT_BITS)
 
 
 def exact_sum(values: NDArray[np.float64]) -> int:

@@ -36,8 +36,12 @@ MOST_WAVES: Final = 64
 TURN: Final = 1 << 13
 # No row adds more than this to a sum: half a turn, which exceeds any product.
 LARGEST_TERM: Final = TURN // 2
-# Sums of this many waves, each at most half a turn, are exact in float32.
-_ROWS_AT_ONCE = 4096
+# So many rows at a time: few enough for sums of their products to be exact in float32.
+_ROWS_AT_ONCE = 1 << 14
+# Matrix products of so many rows and components need no rearrangement of their operands, which
+# takes longer than the product. Sums of so many waves are exact in float32.
+_PIECE = 1024
+_BAND = 16
 # Up to this ratio of middle to spread, and within this range, float32 is precise enough.
 _NEAR = 2.0**10
 _RANGE = 2.0**60
@@ -219,7 +223,7 @@ class JointCounter:
             if component.kind == "category":
                 known = self._categories.setdefault(component.column, {})
                 known[component.category] = row
-        self._frequencies = np.array(spec.waves, dtype=np.float32).reshape(-1, self._base + 1).T
+        self._frequencies = np.array(spec.waves, dtype=np.float32).reshape(-1, self._base + 1)
         self._frequencies /= TURN
 
     def count(self, columns: Mapping[str, Column], rows: int) -> NDArray[np.int64]:
@@ -240,15 +244,20 @@ class JointCounter:
         """
         products = np.zeros((self._side, self._side))
         waves = np.zeros(len(self.spec.waves))
-        for block in self.blocks(columns, rows):
-            products += block @ block.T
-            waves += block[self._base] @ self.waves(block)
+        blocks = self.blocks(columns, rows)
+        for _ in blocks:
+            pieces = blocks.pieces
+            for low in range(0, self._side, _BAND):
+                band = pieces[:, low : low + _BAND] @ pieces[:, low:].transpose(0, 2, 1)
+                products[low : low + _BAND, low:] += band.sum(axis=0, dtype=np.float64)
+            for piece in pieces:
+                waves += self.waves(piece) @ piece[self._base]
         packed = np.concatenate([products[self._upper], waves * TURN])
         return packed.astype(np.int64)
 
     def waves(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return each wave of each row of a block, shape (rows, waves), between 0 and 0.5."""
-        turns: NDArray[np.float32] = block[: self._base + 1].T @ self._frequencies
+        """Return each wave of each row of a block, shape (waves, rows), between 0 and 0.5."""
+        turns: NDArray[np.float32] = self._frequencies @ block[: self._base + 1]
         turns -= np.rint(turns)
         return np.abs(turns, out=turns)
 
@@ -257,7 +266,7 @@ class JointCounter:
 
         Yields
         ------
-        ndarray of float32, shape (components + 1, at most 4096)
+        ndarray of float32, shape (components + 1, at most 16384)
             Whole numbers; the constant 1 stands after the scores and categories. The next block
             overwrites it.
         """
@@ -322,14 +331,19 @@ class _Blocks:
         self._counter = counter
         self._columns = [columns.get(name) for name in counter.scored]
         self._words = counter.words_of(columns)
+        # As many in each block, but for one: what is short costs as many calls.
+        taken = -(-rows // step)
+        width = -(-taken // -(-taken // _ROWS_AT_ONCE)) if taken else 0
         self._parts = [
-            slice(start, min(rows, start + step * _ROWS_AT_ONCE), step)
-            for start in range(0, rows, step * _ROWS_AT_ONCE)
+            slice(start, min(rows, start + step * width), step)
+            for start in range(0, rows, max(1, step * width))
         ]
-        width = min(_ROWS_AT_ONCE, -(-rows // step))
         spec = counter.spec
-        self._block = np.zeros((len(spec.components) + 1, width), dtype=np.float32)
-        self._block[spec.base] = 1.0
+        self._base = spec.base
+        count = max(1, -(-width // _PIECE))
+        piece = -(-width // count)
+        self._block = np.zeros((len(spec.components) + 1, count * piece), dtype=np.float32)
+        self._pieces = self._block.reshape(len(self._block), count, piece).transpose(1, 0, 2)
         self._at = 0
 
     def __iter__(self) -> _Blocks:
@@ -340,9 +354,21 @@ class _Blocks:
             raise StopIteration
         part = self._parts[self._at]
         self._at += 1
-        block = self._block[:, : -(-(part.stop - part.start) // part.step)]
+        width = -(-(part.stop - part.start) // part.step)
+        block = self._block[:, :width]
+        block[self._base] = 1.0
         self._counter.fill(block, self._columns, self._words, part)
+        # Vectors of zeros, without the constant, add nothing to any sum.
+        self._block[:, width:] = 0.0
         return block
+
+    @property
+    def pieces(self) -> NDArray[np.float32]:
+        """The last block in pieces of equal width, shape (pieces, components + 1, width).
+
+        Zeros fill it up.
+        """
+        return self._pieces
 
 
 class _CategoryRows:

@@ -197,7 +197,7 @@ def sample_joint(
     vectors, waves = [], []
     for block in counter.blocks(columns, rows, step):
         vectors.append(np.delete(block, spec.base, axis=0).astype(np.float64))
-        waves.append(counter.waves(block).astype(np.float64))
+        waves.append(counter.waves(block).T.astype(np.float64))
     return np.concatenate(vectors, axis=1), np.concatenate(waves)
 
 

@@ -20,6 +20,8 @@ _SLOTS = 8192
 _MOST_ROUNDS = 4
 # So many edges at either end may lie beyond the grid, where few values of a column are.
 _FAR_EDGES = 42
+# So many values are set aside to be looked up together.
+_MOST_WAITING = 1 << 12
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,27 +46,40 @@ class CellEdges:
     start: int
 
 
+class CellTally(Protocol):
+    """Counts of the cells of some columns while they are being filled."""
+
+    def count(
+        self,
+        values: NDArray[np.float64],
+        offsets: NDArray[np.float64],
+        work: NDArray[np.float64],
+    ) -> None:
+        """Count values in their cells.
+
+        Parameters
+        ----------
+        values : ndarray of float64, shape (columns, rows)
+            Finite; not more than the tally was made for.
+        offsets : ndarray of float64, shape (columns, rows)
+            ``values`` less the centers.
+        work : ndarray of float64, shape (columns, rows)
+            Overwritten.
+        """
+
+    def add_to(self, counts: NDArray[np.int64]) -> None:
+        """Add what was counted to the flat counts of a profile."""
+
+
 class CellLookup(Protocol):
-    """Counts the values of some columns in their cells."""
+    """Finds the cells of the values of some columns."""
 
     @property
     def columns(self) -> Sequence[CellEdges]:
         """The columns, in the order of the rows of ``values``."""
 
-    def count(
-        self, values: NDArray[np.float64], offsets: NDArray[np.float64], counts: NDArray[np.int64]
-    ) -> None:
-        """Add values to the flat counts.
-
-        Parameters
-        ----------
-        values : ndarray of float64, shape (columns, rows)
-            Finite.
-        offsets : ndarray of float64, shape (columns, rows)
-            ``values`` less the centers.
-        counts : ndarray of int64, shape (cells of the profile,)
-            Changed in place.
-        """
+    def tally(self, size: int) -> CellTally:
+        """Return a tally that counts at most so many values at a time, of all columns."""
 
 
 class SortedLookup:
@@ -73,14 +88,29 @@ class SortedLookup:
     def __init__(self, column: CellEdges) -> None:
         self.columns = (column,)
 
+    def tally(self, size: int) -> CellTally:
+        """Return a tally of the column, see ``CellLookup``; of any ``size``."""
+        return _SortedTally(self.columns[0])
+
+
+class _SortedTally:
+    def __init__(self, column: CellEdges) -> None:
+        self._column = column
+        self._found = np.zeros(column.edges.shape[0] + 1, dtype=np.int64)
+
     def count(
-        self, values: NDArray[np.float64], offsets: NDArray[np.float64], counts: NDArray[np.int64]
+        self,
+        values: NDArray[np.float64],
+        offsets: NDArray[np.float64],
+        work: NDArray[np.float64],
     ) -> None:
-        """Add values to the flat counts, see ``CellLookup``."""
-        column = self.columns[0]
-        below = np.searchsorted(np.sort(values[0]), column.edges, side="left")
-        cells = np.diff(below, prepend=0, append=values.shape[1])
-        counts[column.start : column.start + cells.shape[0]] += cells
+        """Count values in their cells, see ``CellTally``."""
+        below = np.searchsorted(np.sort(values[0]), self._column.edges, side="left")
+        self._found += np.diff(below, prepend=0, append=values.shape[1])
+
+    def add_to(self, counts: NDArray[np.int64]) -> None:
+        """Add what was counted to the flat counts of a profile."""
+        counts[self._column.start :][: self._found.shape[0]] += self._found
 
 
 class GridLookup:
@@ -91,80 +121,154 @@ class GridLookup:
     rounds : int
         Largest number of edges in one slot of the grid: how often values are compared. The first
         and the last slot may hold more; values there are looked up one by one.
+    local : tuple of int
+        First cell of each column among the cells of all of them; one more entry for the end.
+    where : ndarray of intp, shape (cells,)
+        Position of each of these cells in the flat counts.
+    base, slope, shift : ndarray of float32 or float64, shape (columns, 1)
+        First slot of each column; the slot of an offset is offset * slope + shift, cut to the
+        column's slots.
+    first : ndarray of intp, shape (columns * slots,)
+        The lowest cell of each slot.
+    upper : ndarray of float64, shape (cells + 1,)
+        Where each cell ends.
     """
 
     def __init__(self, columns: Sequence[CellEdges]) -> None:
         self.columns = tuple(columns)
-        self._base = np.arange(len(columns), dtype=np.float64)[:, None] * _SLOTS
         scales = [_best_scale(column) for column in columns]
         if any(scale is None for scale in scales):
             raise ValueError("a column does not fit a grid: see grid_rounds")
-        self._slope = np.array([scale.slope for scale in scales if scale])[:, None]
-        self._shift = np.array([scale.shift for scale in scales if scale])[:, None] + self._base
-        self._first = np.empty(len(columns) * _SLOTS, dtype=np.intp)
-        uppers = []
-        where = []
-        self.rounds = 0
-        local = 0
-        crowded = []
-        for i, (column, scale) in enumerate(zip(columns, scales, strict=True)):
-            cells = column.edges.shape[0] + 1
-            slots = self._edge_slots(i, column)
-            rounds = scale.rounds if scale else 0
-            self.rounds = max(self.rounds, rounds)
-            held = np.bincount(slots, minlength=_SLOTS)
-            crowded += [i * _SLOTS + end for end in (0, _SLOTS - 1) if held[end] > rounds]
-            # An edge in a lower slot than a value's is not above that value; one in the same
-            # slot may be, and `count` compares with those.
-            first = np.searchsorted(slots, np.arange(_SLOTS), side="left") + local
-            self._first[i * _SLOTS : (i + 1) * _SLOTS] = first
-            uppers.append(np.append(column.edges, np.inf))
-            where.append(np.arange(column.start, column.start + cells))
-            local += cells
+        self.base = np.arange(len(columns), dtype=np.float32)[:, None] * np.float32(_SLOTS)
+        self.slope = np.array([scale.slope for scale in scales if scale])[:, None]
+        shift = np.array([scale.shift for scale in scales if scale])[:, None]
+        self.shift = shift + self.base
+        ends = np.cumsum([column.edges.shape[0] + 1 for column in columns]).tolist()
+        self.local = (0, *ends)
+        held = [self._edge_slots(i, column) for i, column in enumerate(columns)]
+        crowds = [np.bincount(slots, minlength=_SLOTS) for slots in held]
+        # By another rounding, an edge may be in another slot than its scale was chosen for.
+        inner = [int(crowd[1:-1].max()) for crowd in crowds]
+        self.rounds = max(*inner, *(scale.rounds for scale in scales if scale))
+        # An edge in a lower slot than a value's is not above that value; one in the same slot
+        # may be, and a tally compares with those.
+        self.first = np.concatenate(
+            [
+                np.searchsorted(slots, np.arange(_SLOTS), side="left") + start
+                for slots, start in zip(held, self.local, strict=False)
+            ]
+        )
         # One more cell for the values in crowded slots: no edge is above it.
-        self._first[crowded] = local
-        self._upper = np.concatenate([*uppers, [np.inf]])
-        self._where = np.concatenate(where)
+        ends_held = np.array([crowd[[0, -1]] for crowd in crowds])
+        crowded = np.arange(len(columns))[:, None] * _SLOTS + [0, _SLOTS - 1]
+        self.first[crowded[ends_held > self.rounds]] = self.local[-1]
+        uppers = [np.append(column.edges, np.inf) for column in columns]
+        self.upper = np.concatenate([*uppers, [np.inf]])
+        self.where = np.concatenate(
+            [
+                np.arange(column.start, column.start + column.edges.shape[0] + 1)
+                for column in columns
+            ]
+        )
 
-    def count(
-        self, values: NDArray[np.float64], offsets: NDArray[np.float64], counts: NDArray[np.int64]
+    def tally(self, size: int) -> CellTally:
+        """Return a tally of the columns, see ``CellLookup``."""
+        return _GridTally(self, size)
+
+    def slots(
+        self,
+        offsets: NDArray[np.float64],
+        *,
+        work: NDArray[np.float64],
+        position: NDArray[np.float32],
+        whole: NDArray[np.int32],
+        slots: NDArray[np.intp],
     ) -> None:
-        """Add values to the flat counts, see ``CellLookup``."""
-        cell = self._first.take(self._slots(offsets), mode="clip")
-        for _ in range(self.rounds):
-            cell += values >= self._upper.take(cell, mode="clip")
-        cells = self._where.shape[0]
-        found = np.bincount(cell.ravel(), minlength=cells + 1)
-        counts[self._where] += found[:cells]
-        if found[cells]:
-            self._count_far(values, np.flatnonzero(cell == cells), counts)
+        """Write the slots of values to ``slots``; all arrays are of one shape.
 
-    def _count_far(
-        self, values: NDArray[np.float64], far: NDArray[np.intp], counts: NDArray[np.int64]
-    ) -> None:
-        """Count values in crowded slots, given by their positions in row order."""
-        bounds = np.searchsorted(far, np.arange(len(self.columns) + 1) * values.shape[1])
-        chosen = values.ravel()[far]
-        for i, column in enumerate(self.columns):
-            some = chosen[bounds[i] : bounds[i + 1]]
-            if some.size:
-                found = np.bincount(np.searchsorted(column.edges, some, side="right"))
-                counts[column.start : column.start + found.shape[0]] += found
-
-    def _slots(self, offsets: NDArray[np.float64]) -> NDArray[np.intp]:
+        Every step keeps the order of values; that float32 is less precise does not matter.
+        """
         with np.errstate(over="ignore"):
-            position = offsets * self._slope
-        position += self._shift
-        np.clip(position, self._base, self._base + (_SLOTS - 1), out=position)
-        slots: NDArray[np.intp] = position.astype(np.intp)
-        return slots
+            np.multiply(offsets, self.slope, out=work)
+            np.add(work, self.shift, out=work)
+            np.copyto(position, work, casting="same_kind")
+        np.clip(position, self.base, self.base + np.float32(_SLOTS - 1), out=position)
+        # In two steps: processors have no quick way from float32 to int64.
+        np.copyto(whole, position, casting="unsafe")
+        np.copyto(slots, whole)
 
     def _edge_slots(self, i: int, column: CellEdges) -> NDArray[np.intp]:
-        offsets = np.zeros((len(self.columns), column.edges.shape[0]))
+        shape = (len(self.columns), column.edges.shape[0])
+        offsets = np.zeros(shape)
         with np.errstate(over="ignore"):
             offsets[i] = column.edges - column.center
-        slots: NDArray[np.intp] = self._slots(offsets)[i] - i * _SLOTS
+        found = np.empty(shape, dtype=np.intp)
+        position, whole = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.int32)
+        self.slots(offsets, work=offsets, position=position, whole=whole, slots=found)
+        slots: NDArray[np.intp] = found[i] - i * _SLOTS
         return slots
+
+
+class _GridTally:
+    """Counts by a grid, in arrays that are made once."""
+
+    def __init__(self, lookup: GridLookup, size: int) -> None:
+        self._lookup = lookup
+        self._found = np.zeros(lookup.local[-1] + 1, dtype=np.int64)
+        self._slots = np.empty(size, dtype=np.intp)
+        self._cells = np.empty(size, dtype=np.intp)
+        self._position = np.empty(size, dtype=np.float32)
+        self._whole = np.empty(size, dtype=np.int32)
+        self._above = np.empty(size, dtype=np.bool_)
+        # Values in crowded slots, and the columns that they are of; there are few in most blocks.
+        self._far: list[tuple[NDArray[np.float64], NDArray[np.intp]]] = []
+        self._waiting = 0
+
+    def count(
+        self,
+        values: NDArray[np.float64],
+        offsets: NDArray[np.float64],
+        work: NDArray[np.float64],
+    ) -> None:
+        """Count values in their cells, see ``CellTally``."""
+        lookup, size, shape = self._lookup, values.size, values.shape
+        slots, cells = self._slots[:size].reshape(shape), self._cells[:size].reshape(shape)
+        above = self._above[:size].reshape(shape)
+        position, whole = self._position[:size].reshape(shape), self._whole[:size].reshape(shape)
+        lookup.slots(offsets, work=work, position=position, whole=whole, slots=slots)
+        # No index is beyond the end; only with "clip" is the result written where it belongs.
+        lookup.first.take(slots, mode="clip", out=cells)
+        for _ in range(lookup.rounds):
+            lookup.upper.take(cells, mode="clip", out=work)
+            np.greater_equal(values, work, out=above)
+            # In two steps, which is faster than one that converts on its way.
+            np.copyto(slots, above)
+            np.add(cells, slots, out=cells)
+        found = np.bincount(self._cells[:size], minlength=self._found.shape[0])
+        self._found += found
+        if found[-1]:
+            np.equal(cells, lookup.local[-1], out=above)
+            far = np.flatnonzero(self._above[:size])
+            self._far.append((values.ravel()[far], far // shape[1]))
+            self._waiting += far.shape[0]
+            if self._waiting > _MOST_WAITING:
+                self._count_far()
+
+    def add_to(self, counts: NDArray[np.int64]) -> None:
+        """Add what was counted to the flat counts of a profile."""
+        if self._far:
+            self._count_far()
+        counts[self._lookup.where] += self._found[:-1]
+
+    def _count_far(self) -> None:
+        """Count the values in crowded slots one by one."""
+        values, rows = (np.concatenate(arrays) for arrays in zip(*self._far, strict=True))
+        self._far.clear()
+        self._waiting = 0
+        for row in set(rows.tolist()):
+            edges, start = self._lookup.columns[row].edges, self._lookup.local[row]
+            found = np.bincount(np.searchsorted(edges, values[rows == row], side="right"))
+            self._found[start : start + found.shape[0]] += found
 
 
 @dataclass(frozen=True, kw_only=True)

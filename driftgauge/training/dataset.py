@@ -157,7 +157,7 @@ def join_labels(
     counts : JoinCounts
         What was found and what was not.
     """
-    labels_of, ground_truths, duplicates = _collect_labels(truths)
+    labels_of, ground_truths, duplicates = collect_labels(truths)
     first, last = window.start.timestamp(), window.end.timestamp()
     parts: list[RowBatch] = []
     labels: list[NDArray[np.float64]] = []
@@ -165,10 +165,10 @@ def join_labels(
     unusable_labels = unusable_scores = 0
     matched: set[str] = set()
     for whole in batches:
-        values, unusable, found = _labels_of_rows(whole, labels_of)
+        values, unusable, found = labels_of_rows(whole, labels_of)
         inside = (whole.inference_time >= first) & (whole.inference_time < last)
         matched.update(found[i] for i in np.unique(whole.record_of_row[inside]) if i in found)
-        score = _scores_of_rows(whole, prediction)
+        score = scores_of_rows(whole, prediction)
         keep = inside & np.isfinite(score)
         unusable_scores += int((inside & ~keep).sum())
         unusable_labels += int((unusable & keep).sum())
@@ -189,9 +189,13 @@ def join_labels(
     return rows, counts
 
 
-def _collect_labels(
+def collect_labels(
     truths: Iterable[GroundTruth],
 ) -> tuple[dict[str, tuple[float, ...]], int, int]:
+    """Return the labels of each event id, how many records there were, and how many replaced one.
+
+    The last record of an event id wins. A label is 0.0 or 1.0, or NaN if it is neither.
+    """
     labels_of: dict[str, tuple[float, ...]] = {}
     total = 0
     for truth in truths:
@@ -212,10 +216,14 @@ def _binary(label: str | float) -> float:
     return value if value in (0.0, 1.0) else np.nan
 
 
-def _labels_of_rows(
+def labels_of_rows(
     batch: RowBatch, labels_of: Mapping[str, tuple[float, ...]]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], dict[int, str]]:
-    """Return each row's label (NaN without), whether it was unusable, and the matched records."""
+    """Return each row's label (NaN without), whether it was unusable, and the matched records.
+
+    Unusable is a label that is no 0/1 label, or not one for each row of its record. The matched
+    records come with their event ids.
+    """
     values = np.full(batch.rows, np.nan)
     unusable = np.zeros(batch.rows, dtype=bool)
     found: dict[int, str] = {}
@@ -237,7 +245,8 @@ def _labels_of_rows(
     return values, unusable, found
 
 
-def _scores_of_rows(batch: RowBatch, prediction: str) -> NDArray[np.float64]:
+def scores_of_rows(batch: RowBatch, prediction: str) -> NDArray[np.float64]:
+    """Return each row's score; NaN where there is no number."""
     column = batch.columns.get(prediction)
     return np.full(batch.rows, np.nan) if column is None else column.numbers
 

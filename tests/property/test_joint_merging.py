@@ -138,15 +138,17 @@ def test_parts_add_up_to_the_whole_in_any_order_and_grouping(
 
 def test_blocks_do_not_change_the_sums() -> None:
     generator = np.random.default_rng(4)
-    near: list[Value] = generator.normal(0.25, 1.0, 9000).tolist()
-    times: list[Value] = generator.integers(1_599_990_000, 1_600_010_000, 9000).tolist()
-    words: list[Value] = generator.choice(["AA", "1", "b"], 9000).tolist()
+    near: list[Value] = generator.normal(0.25, 1.0, 33_001).tolist()
+    times: list[Value] = generator.integers(1_599_990_000, 1_600_010_000, 33_001).tolist()
+    words: list[Value] = generator.choice(["AA", "1", "b"], 33_001).tolist()
     rows: list[tuple[Value, ...]] = list(zip(near, times, words, strict=True))
     whole = _profile(rows)
-    cuts = (0, 1, 1000, 5097, 9000)
+    cuts = (0, 1, 1000, 5097, 22_000, 33_001)
     parts = [_profile(rows[a:b]) for a, b in pairwise(cuts)]
     merged = merge_encoded([encode_profile(part) for part in parts], SPEC)
     assert merged.joint.tolist() == whole.joint.tolist()
+    vectors = _vectors(rows)
+    assert whole.joint[:21].tolist() == (vectors.T @ vectors)[np.triu_indices(6)].tolist()
 
 
 @given(data=st.data())

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from driftgauge.errors import ProfileError
 from driftgauge.profile.build import profile_columns
 from driftgauge.profile.codec import decode_profile, encode_profile, merge_encoded
-from driftgauge.profile.exact import UNIT_BITS, exact_row_sums, exact_sum
+from driftgauge.profile.exact import UNIT_BITS, exact_row_sums, exact_sum, to_units
 from driftgauge.profile.layout import layout_of
 from driftgauge.profile.lookup import CellEdges, CellLookup, GridLookup, SortedLookup, grid_rounds
 from driftgauge.profile.profile import Profile, merge_profiles
@@ -175,7 +175,7 @@ def test_the_lookup_agrees_with_a_binary_search(
     for lookup in lookups:
         counts = np.zeros(cells + 2, dtype=np.int64)
         tally = lookup.tally(values.size)
-        tally.count(values, offsets)
+        tally.count(values, offsets, np.empty_like(values))
         tally.add_to(counts)
         assert counts[2:].tolist() == expected.tolist()
 
@@ -193,6 +193,58 @@ def test_rows_are_summed_each_by_itself(values: list[float], rows: int) -> None:
     table = np.array(values)[None, :] * np.arange(1.0, rows + 1)[:, None]
     sums = exact_row_sums(table.copy(), np.abs(table).max(axis=1))
     assert sums == [exact_sum(row) for row in table]
+
+
+@given(
+    exponents=st.lists(st.integers(-1070, 990), min_size=1, max_size=3),
+    spread=st.integers(0, 120),
+    count=st.sampled_from([1, 100, 4095, 4096, 10_000]),
+    known=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(deadline=None, max_examples=60)
+def test_long_rows_are_summed_exactly_whether_or_not_their_least_value_is_known(
+    exponents: list[int], spread: int, count: int, known: bool, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    mantissas = random.choice([-1.0, 1.0], (len(exponents), count)) * random.uniform(
+        0.5, 1.0, (len(exponents), count)
+    )
+    powers = np.array(exponents)[:, None] + random.integers(-spread, 1, mantissas.shape)
+    table = np.ldexp(mantissas, powers)
+    sizes = np.abs(table)
+    least = sizes.min(axis=1) if known else None
+    sums = exact_row_sums(table.copy(), sizes.max(axis=1), least)
+    assert sums == [sum(map(to_units, row)) for row in table.tolist()]
+
+
+@given(share=st.floats(0, 1), seed=st.integers(0, 2**32 - 1))
+@settings(deadline=None, max_examples=30)
+def test_a_grid_of_several_columns_agrees_with_a_binary_search_in_many_blocks(
+    share: float, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    columns, start = [], 0
+    for feature, scale in enumerate((1.0, 1e-30, 1e30)):
+        edges = np.sort(random.lognormal(0, 1, 300)) * scale
+        edges[-45:] *= 100.0
+        center = float(edges[150])
+        columns.append(CellEdges(feature=feature, edges=edges, center=center, start=start))
+        start += edges.shape[0] + 1
+    lookup = GridLookup(columns)
+    centers = np.array([[column.center] for column in columns])
+    tally = lookup.tally(3 * 2000)
+    expected = np.zeros(start, dtype=np.int64)
+    for size in (2000, 2000, 700):
+        values = random.lognormal(0, 1, (3, size)) * np.array([[1.0], [1e-30], [1e30]])
+        # Beyond the grid, where values are set aside.
+        values[random.random(values.shape) < share] *= 1e4
+        tally.count(values, values - centers, np.empty_like(values))
+        for column, row in zip(columns, values, strict=True):
+            np.add.at(expected, column.start + np.searchsorted(column.edges, row, "right"), 1)
+    counts = np.zeros(start, dtype=np.int64)
+    tally.add_to(counts)
+    assert counts.tolist() == expected.tolist()
 
 
 @given(rows=ROWS, data=st.data())

@@ -1,0 +1,1 @@
+"""Bias: whether labels and predictions treat groups of people alike, and whether that changed."""

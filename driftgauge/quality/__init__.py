@@ -1,0 +1,1 @@
+"""How good predictions are: measured once labels arrive, estimated before."""
