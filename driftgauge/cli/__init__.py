@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from driftgauge import __version__
 from driftgauge.cli import planning_texts as texts
-from driftgauge.cli import replay_texts
+from driftgauge.cli import replay_arguments
 from driftgauge.errors import DriftgaugeError
 
 if TYPE_CHECKING:
@@ -284,9 +284,9 @@ def _add_analyze(commands: _Commands) -> None:
 
 def _add_replay(commands: _Commands) -> None:
     parser = _command(
-        commands, "replay", "judge captured data window by window", replay_texts.REPLAY
+        commands, "replay", "judge captured data window by window", replay_arguments.TEXT
     )
-    parser.epilog = replay_texts.REPLAY_EXAMPLES
+    parser.epilog = replay_arguments.EXAMPLES
     _add_capture(parser)
     parser.add_argument(
         "--window",
@@ -296,25 +296,7 @@ def _add_replay(commands: _Commands) -> None:
         "(default: the monitor file's, else 1d)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
-    labels = parser.add_argument_group("with labels", replay_texts.GROUND_TRUTH)
-    labels.add_argument(
-        "--ground-truth",
-        nargs="+",
-        metavar="PATH",
-        help="labels as Model Monitor reads them: .jsonl files, folders of them or s3:// URIs",
-    )
-    labels.add_argument(
-        "--prediction",
-        metavar="NAME",
-        help="column that holds the score (default: the monitor file's prediction, else the "
-        "baseline's only output)",
-    )
-    labels.add_argument(
-        "--threshold",
-        type=float,
-        metavar="SCORE",
-        help="a score of at least this predicts 1 (default: 0.5)",
-    )
+    replay_arguments.add_label_arguments(parser)
     parser.set_defaults(run=_run("replay"))
 
 

@@ -1,6 +1,10 @@
-"""What ``driftgauge replay --help`` says."""
+"""What ``driftgauge replay --help`` says, and its arguments about labels."""
 
-REPLAY = """\
+from __future__ import annotations
+
+import argparse
+
+TEXT = """\
 Replay captured data window by window, and say what a monitor would have done.
 
 Windows are judged in time order, each as the monitor would have judged it: against the
@@ -12,7 +16,7 @@ With --ground-truth the rows are joined with their labels as well, and concept-d
 detectors watch the windows' error rates.
 """
 
-REPLAY_EXAMPLES = """\
+EXAMPLES = """\
 examples:
   driftgauge replay --capture captures/ --baseline baseline/ --window 1d
   driftgauge replay --capture captures/ --baseline baseline/ --window 500rows --json \\
@@ -58,3 +62,26 @@ Every label that is there counts, however late it came; a window whose labels ar
 coming in shows a low coverage. No alarm depends on them. Needs windows by time. Event
 ids and labels are held in memory, about 250 bytes each; rows are not.
 """
+
+
+def add_label_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what joins a replay with ground truth."""
+    labels = parser.add_argument_group("with labels", GROUND_TRUTH)
+    labels.add_argument(
+        "--ground-truth",
+        nargs="+",
+        metavar="PATH",
+        help="labels as Model Monitor reads them: .jsonl files, folders of them or s3:// URIs",
+    )
+    labels.add_argument(
+        "--prediction",
+        metavar="NAME",
+        help="column that holds the score (default: the monitor file's prediction, else the "
+        "baseline's only output)",
+    )
+    labels.add_argument(
+        "--threshold",
+        type=float,
+        metavar="SCORE",
+        help="a score of at least this predicts 1 (default: 0.5)",
+    )
