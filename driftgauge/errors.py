@@ -35,6 +35,10 @@ class FairnessError(DriftgaugeError):
     """Bias cannot be measured, or stored counts of it cannot be read."""
 
 
+class AttributionError(DriftgaugeError):
+    """A model, scorer or file of attributions cannot be used, or stored sums cannot be read."""
+
+
 class StoreError(DriftgaugeError):
     """Reading or writing an object failed."""
 

@@ -468,8 +468,8 @@ def _add_migrate(commands: _Commands) -> None:
 
 
 def _add_outcomes(commands: _Commands) -> None:
-    """Add the commands that look at predictions together with their labels."""
-    from driftgauge.cli import bias_arguments, quality_arguments
+    """Add the commands that look at predictions together with labels or with the model."""
+    from driftgauge.cli import bias_arguments, explain_arguments, quality_arguments
 
     about = "judge predictions by their labels"
     quality = _command(commands, "quality", about, quality_arguments.TEXT)
@@ -480,3 +480,8 @@ def _add_outcomes(commands: _Commands) -> None:
     bias.epilog = bias_arguments.EXAMPLES
     bias_arguments.add_bias_arguments(bias)
     bias.set_defaults(run=_run("bias", "bias"))
+    about = "say what predictions owe to each feature"
+    explain = _command(commands, "explain", about, explain_arguments.TEXT)
+    explain.epilog = explain_arguments.EXAMPLES
+    explain_arguments.add_explain_arguments(explain)
+    explain.set_defaults(run=_run("explain", "explain"))

@@ -117,6 +117,18 @@ def judging(windows: Iterable[ProfiledWindow], *, printing: bool) -> Iterator[Pr
         yield from bar.track(windows, total=len(windows), description="Judging windows")
 
 
+@contextmanager
+def counting(total: int, label: str) -> Iterator[Callable[[int], None]]:
+    """Show how many of ``total`` pieces of work are done, on standard error if it is a terminal."""
+    if not _bar_is_welcome(printing=False):
+        yield lambda _: None
+        return
+    bar = _bars(MofNCompleteColumn(), TimeRemainingColumn())
+    with bar:
+        task = bar.add_task(label, total=total)
+        yield lambda done: bar.update(task, advance=done)
+
+
 def _bar_is_welcome(*, printing: bool) -> bool:
     return sys.stderr.isatty() and not (printing and sys.stdout.isatty())
 

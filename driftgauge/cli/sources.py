@@ -48,14 +48,26 @@ class CaptureFiles:
     def batches(
         self, spec: ProfileSpec, *, advance: Callable[[int], None], rejects: Rejects
     ) -> Iterator[RowBatch]:
-        """Read all rows."""
+        """Read all rows, for a baseline."""
+        columns = tuple(feature.name for feature in spec.features)
+        yield from self.rows(columns, spec.outputs, advance=advance, rejects=rejects)
+
+    def rows(
+        self,
+        columns: tuple[str, ...],
+        outputs: tuple[str, ...],
+        *,
+        advance: Callable[[int], None],
+        rejects: Rejects,
+    ) -> Iterator[RowBatch]:
+        """Read all rows, given all known columns in their order and those that are outputs."""
         capture = self.config.capture if self.config else CaptureSettings()
         hook = capture.hooks.preprocess
         reader = SourceReader(
             capture=capture,
             variants=self.config.endpoint.variants if self.config else (_ALL,),
-            columns=tuple(feature.name for feature in spec.features),
-            outputs=spec.outputs,
+            columns=columns,
+            outputs=outputs,
             open_object=_open_object,
             list_objects=_list_objects,
             preprocess=read_script(hook, self.config_path) if hook else None,

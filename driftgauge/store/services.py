@@ -1,13 +1,14 @@
-"""The two conversations with AWS that are not about objects.
+"""The conversations with AWS that are not about objects.
 
 ``put_metric_data`` publishes metrics that the embedded metric format cannot carry;
-``describe_schedule`` reads what is to be migrated.
+``describe_schedule`` reads what is to be migrated; ``invoke_endpoint`` asks a model for scores.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from driftgauge.errors import ObjectNotFoundError, StoreError
@@ -169,3 +170,63 @@ def _named_endpoints(answer: Any) -> Iterator[str]:
     if isinstance(answer, list):
         for part in answer:
             yield from _named_endpoints(part)
+
+
+def invoke_endpoint(
+    endpoint: str,
+    body: bytes,
+    *,
+    content_type: str,
+    accept: str,
+    variant: str | None = None,
+    region: str | None = None,
+    client: Any = None,
+) -> bytes:
+    """Ask an endpoint of SageMaker for the scores of some rows.
+
+    Parameters
+    ----------
+    endpoint : str
+    body : bytes
+        At most 6 MB.
+    content_type, accept : str
+        Of the request and of the answer.
+    variant : str, optional
+        The variant that answers, such as one that gets no traffic; default: by their weights.
+    region : str, optional
+        Default: that of the process.
+    client : SageMaker runtime client, optional
+        Default: one with the credentials of the process.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    StoreError
+        If the endpoint cannot be asked, or its model fails.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    asked = f"endpoint {endpoint!r}" + (f", variant {variant!r}," if variant else "")
+    try:
+        if client is None:
+            client = _runtime(region)
+        answer = client.invoke_endpoint(
+            EndpointName=endpoint,
+            Body=body,
+            ContentType=content_type,
+            Accept=accept,
+            **({"TargetVariant": variant} if variant else {}),
+        )
+        return bytes(answer["Body"].read())
+    except (BotoCoreError, ClientError) as error:
+        raise StoreError(f"{asked} does not answer: {error}") from error
+
+
+@cache
+def _runtime(region: str | None) -> Any:
+    import boto3
+
+    return boto3.client("sagemaker-runtime", region_name=region)

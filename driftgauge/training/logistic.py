@@ -79,6 +79,15 @@ class LogisticModel:
         -------
         ndarray of float64, shape (rows,)
         """
+        return _probability(self.log_odds(columns, rows=rows))
+
+    def log_odds(self, columns: Mapping[str, Column], *, rows: int) -> NDArray[np.float64]:
+        """Return the logarithm of each row's odds of the label 1: what the terms add up to.
+
+        Returns
+        -------
+        ndarray of float64, shape (rows,)
+        """
         odds = np.full(rows, self.intercept)
         for number in self.numeric:
             column = columns.get(number.name)
@@ -96,7 +105,7 @@ class LogisticModel:
             texts, level_of_row = _levels(column)
             weights = [category.weights.get(text, category.other_weight) for text in texts]
             odds += np.array([*weights, category.missing_weight])[level_of_row]
-        return _probability(odds)
+        return odds
 
 
 def _probability(odds: NDArray[np.float64]) -> NDArray[np.float64]:
