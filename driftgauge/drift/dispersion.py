@@ -180,6 +180,38 @@ def estimate_dispersion(
     )
 
 
+def cautious(factors: Floats, freedom: Floats) -> Floats:
+    """Return dispersions that are safe to divide a statistic by as if they were known.
+
+    A deviate over an estimated standard deviation follows Student's t law. What exceeds 1 is
+    enlarged by the square of how much farther out that law has its quantile of 0.001 than the
+    normal law.
+
+    Parameters
+    ----------
+    factors, freedom : ndarray of float64, shape (A,)
+        Estimates and their degrees of freedom.
+
+    References
+    ----------
+    .. [1] Fisher, R. A. and Cornish, E. A. (1960), The percentile points of distributions having
+       known cumulants, Technometrics.
+
+    Examples
+    --------
+    With 12 degrees of freedom the quantile is 4.32 instead of 3.29.
+
+    >>> float(np.round(cautious(np.array([1.0, 101.0]), np.array([12.0, 12.0])), 0)[1])
+    170.0
+    """
+    z = 3.2905267314919255
+    first = (z**3 + z) / 4.0
+    second = (5.0 * z**5 + 16.0 * z**3 + 3.0 * z) / 96.0
+    ratio = 1.0 + (first / freedom + second / freedom**2) / z
+    excess = np.maximum(0.0, factors - 1.0)
+    return np.asarray(factors + excess * (ratio**2 - 1.0), dtype=np.float64)
+
+
 def _dense(layout: ScoreLayout, sums: Floats, rows: Floats, deviation: Floats) -> NDArray[np.bool_]:
     """Tell which aspects have enough rows of either kind in a typical window."""
     if rows.shape[0] == 0:

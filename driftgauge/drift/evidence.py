@@ -24,6 +24,7 @@ from driftgauge.drift.dispersion import (
     SPANS,
     Dispersion,
     Past,
+    cautious,
     estimate_dispersion,
     neighbor_ratios,
 )
@@ -237,7 +238,7 @@ def dispersions(
 
     Learnt from the windows before a moment; while there are fewer than
     ``settings.learning_windows``, from blocks of the training data. Of a column's aspects the
-    average, missing left out.
+    average, missing left out; larger than the estimate by what an estimate may be wrong.
 
     Parameters
     ----------
@@ -263,21 +264,22 @@ def dispersions(
     if sum(known.windows) >= settings.learning_windows:
         sums, rows = _matrix(known, layout), np.array(known.rows, dtype=np.float64)
         deviation, _ = pooled_deviation(layout, sums, rows)
-        means = _dispersion(known, layout, deviation).single[0]
+        found = _dispersion(known, layout, deviation)
     elif training is not None:
         sums, rows = training
         deviation, _ = pooled_deviation(layout, sums, rows)
         nothing = np.zeros((len(SPANS), len(layout.aspects)))
-        means = estimate_dispersion(
+        found = estimate_dispersion(
             layout,
             sums,
             rows,
             deviation,
             past=Past(ratios=nothing, pairs=nothing),
             changes=np.zeros(1, dtype=np.intp),
-        ).single[0]
+        )
     else:
         return dict.fromkeys(layout.features, 1.0)
+    means = cautious(found.single[0], found.freedom[0])
     counted = np.array([aspect.name != MISSING for aspect in layout.aspects], dtype=np.float64)
     columns = len(layout.features)
     total = np.bincount(layout.feature_of, means * counted, minlength=columns)
