@@ -68,7 +68,7 @@ def test_the_drift_graph_marks_the_smallest_effect_worth_an_alarm(
     assert len(drift) == 3
     for widget in drift:
         (line,) = widget["properties"]["annotations"]["horizontal"]
-        assert line["value"] == 0.02
+        assert line["value"] == 0.025
         named = json.dumps(widget["properties"]["metrics"])
         assert "FeatureDistance" in named
         assert "PredictionDistance" in named
