@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from driftgauge import __version__
 from driftgauge.cli import planning_texts as texts
 from driftgauge.cli import replay_arguments
+from driftgauge.cli.argument_types import count, names
 from driftgauge.errors import DriftgaugeError
 
 if TYPE_CHECKING:
@@ -175,10 +176,6 @@ def _run(name: str, module: str = "commands") -> Callable[[argparse.Namespace], 
     return run
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
 def _window(text: str) -> object:
     from driftgauge.replay import parse_window
 
@@ -217,13 +214,13 @@ def _add_baseline(commands: _Commands) -> None:
     )
     parser.add_argument(
         "--outputs",
-        type=_names,
+        type=names,
         default=(),
         metavar="NAME,...",
         help="columns that hold the model's predictions, in the order the endpoint returns them",
     )
     parser.add_argument(
-        "--exclude", type=_names, default=(), metavar="NAME,...", help="columns to leave out"
+        "--exclude", type=names, default=(), metavar="NAME,...", help="columns to leave out"
     )
     parser.add_argument(
         "--config",
@@ -250,7 +247,7 @@ def _add_capture(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--outputs",
-        type=_names,
+        type=names,
         default=(),
         metavar="NAME,...",
         help="the model's predictions among the columns of Model Monitor's two files "
@@ -314,7 +311,7 @@ def _add_calibrate(commands: _Commands) -> None:
     )
     parser.add_argument(
         "--outputs",
-        type=_names,
+        type=names,
         default=(),
         metavar="NAME,...",
         help="the model's predictions among the columns of Model Monitor's two files "
@@ -327,7 +324,7 @@ def _add_calibrate(commands: _Commands) -> None:
     )
     parser.add_argument(
         "--rows",
-        type=_count,
+        type=count,
         metavar="N",
         help="rows of a window (default: the median of past captures)",
     )
@@ -357,7 +354,7 @@ def _add_calibrate(commands: _Commands) -> None:
     )
     parser.add_argument(
         "--windows",
-        type=_count,
+        type=count,
         default=500,
         metavar="N",
         help="how many unchanged windows of each size are drawn; more make narrower intervals "
@@ -382,12 +379,6 @@ def _amount(text: str) -> float:
     if not 0 < number < 1e12:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return number
-
-
-def _count(text: str) -> int:
-    if not (text.isdecimal() and len(text) <= 6 and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number between 1 and 999999")
-    return int(text)
 
 
 def _add_cost(commands: _Commands) -> None:
@@ -420,7 +411,7 @@ def _add_cost(commands: _Commands) -> None:
     )
     parser.add_argument(
         "--features",
-        type=_count,
+        type=count,
         metavar="N",
         help="columns of each baseline (default: those of --store, else capture.inputs and "
         "capture.outputs, else 25)",

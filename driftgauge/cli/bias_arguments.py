@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from driftgauge.cli.argument_types import count, fraction, names, number
+
 TEXT = """\
 Measure whether labels and predictions treat groups of people alike.
 
@@ -93,7 +95,7 @@ def add_bias_arguments(parser: argparse.ArgumentParser) -> None:
     _add_limits(parser)
     parser.add_argument(
         "--columns",
-        type=_names,
+        type=names,
         default=(),
         metavar="NAME,...",
         help="names of the columns where the data does not name them",
@@ -124,7 +126,7 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
     ):
         parser.add_argument(
             name,
-            type=_fraction,
+            type=fraction,
             default=default,
             metavar="X",
             help=f"sound: {text} (default: {default})",
@@ -139,39 +141,15 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--min-rows",
-        type=_count,
+        type=count,
         default=30,
         metavar="N",
         help="sound: rows that each rate must rest on (default: 30)",
     )
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _fraction(text: str) -> float:
-    number = _number(text)
-    if not 0 < number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
-    return number
-
-
 def _positive(text: str) -> float:
-    number = _number(text)
-    if not 0 < number < 1e6:
+    value = number(text)
+    if not 0 < value < 1e6:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return number
-
-
-def _count(text: str) -> int:
-    if not (text.isdecimal() and len(text) <= 6 and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number between 1 and 999999")
-    return int(text)
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return -1.0
+    return value

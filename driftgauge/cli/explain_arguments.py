@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from driftgauge.cli.argument_types import fraction, names
+
 TEXT = """\
 Say what predictions owe to each feature (SHAP values), and whether that drifted.
 
@@ -63,14 +65,14 @@ def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--alpha",
-        type=_fraction,
+        type=fraction,
         default=0.01,
         metavar="P",
         help="sound: chance of a false alarm (default: 0.01)",
     )
     parser.add_argument(
         "--min-distance",
-        type=_fraction,
+        type=fraction,
         default=0.1,
         metavar="X",
         help="sound: smallest part of the attribution whose move to other features is worth an "
@@ -120,25 +122,25 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
 def _add_columns(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--features",
-        type=_names,
+        type=names,
         default=(),
         metavar="NAME,...",
         help="the columns that the model receives, in its order (default: those that the model "
         "file names, else all of the reference)",
     )
     parser.add_argument(
-        "--exclude", type=_names, default=(), metavar="NAME,...", help="columns to leave out"
+        "--exclude", type=names, default=(), metavar="NAME,...", help="columns to leave out"
     )
     parser.add_argument(
         "--outputs",
-        type=_names,
+        type=names,
         default=(),
         metavar="NAME,...",
         help="names of what the endpoint returns, for captures",
     )
     parser.add_argument(
         "--labels",
-        type=_names,
+        type=names,
         default=(),
         metavar="NAME,...",
         help="names of the model's outputs (default: label0, label1, ...)",
@@ -201,21 +203,7 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
 def _count(text: str) -> int:
     if not (text.isdecimal() and len(text) <= 9 and int(text)):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
-
-
-def _fraction(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 < number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
-    return number

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from driftgauge.cli.argument_types import fraction, names, number
+
 TEXT = """\
 Measure how good predictions are, and say whether they became worse.
 
@@ -61,7 +63,7 @@ def add_quality_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--probability",
-        type=_names,
+        type=names,
         default=(),
         metavar="NAME,...",
         help="binary: column of the positive class's probability; multiclass: one column for each "
@@ -69,7 +71,7 @@ def add_quality_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--classes",
-        type=_names,
+        type=names,
         default=(),
         metavar="NAME,...",
         help="binary: the negative and the positive class (default: the two that labels hold, by "
@@ -77,14 +79,14 @@ def add_quality_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--threshold",
-        type=_fraction,
+        type=fraction,
         default=0.5,
         metavar="P",
         help="binary without --prediction: the probability that makes a positive (default: 0.5)",
     )
     parser.add_argument(
         "--segment",
-        type=_names,
+        type=names,
         default=(),
         metavar="NAME,...",
         help="columns whose categories are judged on their own",
@@ -98,21 +100,21 @@ def add_quality_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--alpha",
-        type=_fraction,
+        type=fraction,
         default=0.01,
         metavar="P",
         help="sound: chance of a false alarm (default: 0.01)",
     )
     parser.add_argument(
         "--tolerance",
-        type=_fraction,
+        type=fraction,
         default=0.02,
         metavar="X",
         help="sound: smallest loss of a rate worth an alarm (default: 0.02)",
     )
     parser.add_argument(
         "--relative-tolerance",
-        type=_fraction,
+        type=fraction,
         default=0.05,
         metavar="X",
         help="sound: smallest growth of an error worth an alarm, as a share (default: 0.05)",
@@ -133,26 +135,8 @@ def add_quality_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _fraction(text: str) -> float:
-    number = _number(text)
-    if not 0 < number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
-    return number
-
-
 def _at_least_one(text: str) -> float:
-    number = _number(text)
-    if not 1 <= number < 1e6:
+    value = number(text)
+    if not 1 <= value < 1e6:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
-    return number
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return -1.0
+    return value

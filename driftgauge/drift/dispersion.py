@@ -25,7 +25,7 @@ _PRIOR_PAIRS: Final = 4.0
 _COMMON_PAIRS: Final = 16.0
 # A squared difference counts at most so many times its expectation: a change is no noise.
 LARGEST_RATIO: Final = 9.0
-_MEDIAN_OF_CHI_SQUARED: Final = 0.4549364231195724
+MEDIAN_OF_CHI_SQUARED: Final = 0.4549364231195724
 # Pairs from which a median says something.
 _FEW: Final = 4
 # Expected rows and counter-rows of a share in a window, from which its variance is typical.
@@ -225,7 +225,7 @@ def _typical(ratios: Floats) -> Floats:
     if ratios.shape[0] < _FEW:
         return np.ones(ratios.shape[1])
     middle = np.median(np.nan_to_num(ratios), axis=0)
-    return np.asarray(np.maximum(1.0, middle / _MEDIAN_OF_CHI_SQUARED), dtype=np.float64)
+    return np.asarray(np.maximum(1.0, middle / MEDIAN_OF_CHI_SQUARED), dtype=np.float64)
 
 
 def _common(

@@ -7,7 +7,6 @@ several sizes; a window is judged by what blocks of its size do.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from driftgauge.drift.dispersion import LARGEST_RATIO, MEDIAN_OF_CHI_SQUARED
 from driftgauge.drift.joint_moments import (
     LEAST_VARIANCE,
     correlation_matrix,
@@ -23,6 +23,7 @@ from driftgauge.drift.joint_moments import (
 )
 from driftgauge.profile.joint import JointMoments, JointSpec, joint_moments
 from driftgauge.profile.joint_choice import JointChance, distance_cumulants
+from driftgauge.profile.packing import pack_floats, unpack_floats
 
 Floats = NDArray[np.float64]
 
@@ -30,9 +31,6 @@ _SPANS: Final = (1, 2, 4, 8)
 _FEWEST_BLOCKS: Final = 6
 # Pairs of blocks' worth of belief in what all correlations have in common.
 _PRIOR_PAIRS: Final = 4.0
-# A squared difference counts at most so many times the typical one.
-_LARGEST_RATIO: Final = 9.0
-_MEDIAN_OF_CHI_SQUARED: Final = 0.4549364231195724
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -117,8 +115,8 @@ def _between(parts: Sequence[JointMoments], lost: int) -> Floats:
 
 def _shrunk(ratios: Floats, common: float | None = None) -> Floats:
     """Return mean ratios over the first axis, bounded, drawn to what is common, at least 1."""
-    typical = np.maximum(1.0, np.median(ratios, axis=0) / _MEDIAN_OF_CHI_SQUARED)
-    means = np.minimum(ratios, _LARGEST_RATIO * typical).mean(axis=0)
+    typical = np.maximum(1.0, np.median(ratios, axis=0) / MEDIAN_OF_CHI_SQUARED)
+    means = np.minimum(ratios, LARGEST_RATIO * typical).mean(axis=0)
     count = ratios.shape[0]
     prior = float(np.median(means)) if common is None else common
     drawn = (_PRIOR_PAIRS * prior + count * means) / (_PRIOR_PAIRS + count)
@@ -163,10 +161,7 @@ def encode_clusters(clusters: JointClusters) -> dict[str, str]:
         "reconstruction": clusters.reconstruction,
         "mmd": clusters.mmd,
     }
-    return {
-        name: base64.b64encode(array.astype("<f4").tobytes()).decode("ascii")
-        for name, array in arrays.items()
-    }
+    return {name: pack_floats(array) for name, array in arrays.items()}
 
 
 def decode_clusters(document: Mapping[str, str], spec: JointSpec) -> JointClusters:
@@ -180,10 +175,7 @@ def decode_clusters(document: Mapping[str, str], spec: JointSpec) -> JointCluste
     names = ("rows", "association", "reconstruction", "mmd")
     if set(document) != set(names):
         raise ValueError("the joint dispersions' parts are not those of a baseline")
-    rows, upper, reconstruction, mmd = (
-        np.frombuffer(base64.b64decode(document[name], validate=True), "<f4").astype(np.float64)
-        for name in names
-    )
+    rows, upper, reconstruction, mmd = (unpack_floats(document[name]) for name in names)
     size = len(spec.components)
     first, second = np.triu_indices(size)
     fits = reconstruction.size == mmd.size == rows.size and upper.size == rows.size * first.size

@@ -8,7 +8,6 @@ show no clusters, and the first windows are judged as if rows were independent.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from driftgauge.columns import Column
 from driftgauge.drift.scores import score_layout
 from driftgauge.profile.build import profile_columns
+from driftgauge.profile.packing import pack_floats, unpack_floats
 from driftgauge.profile.profile import Profile
 
 _MOST_BLOCKS: Final = 64
@@ -95,7 +95,7 @@ def sum_blocks(profile: Profile, parts: Sequence[Profile]) -> TrainingBlocks | N
 
 def encode_blocks(blocks: TrainingBlocks) -> dict[str, str]:
     """Write blocks for a JSON document: little-endian float32 as base64."""
-    return {"rows": _pack(blocks.rows), "sums": _pack(blocks.sums)}
+    return {"rows": pack_floats(blocks.rows), "sums": pack_floats(blocks.sums)}
 
 
 def decode_blocks(document: Mapping[str, str], profile: Profile) -> TrainingBlocks:
@@ -106,19 +106,11 @@ def decode_blocks(document: Mapping[str, str], profile: Profile) -> TrainingBloc
     ValueError
         If they do not fit the baseline's profile.
     """
-    rows = _unpack(document.get("rows", ""))
-    sums = _unpack(document.get("sums", ""))
+    rows = unpack_floats(document.get("rows", ""))
+    sums = unpack_floats(document.get("sums", ""))
     slots = score_layout(profile).baseline.shape[0]
     if not rows.size or sums.size != rows.size * slots or not np.isfinite(sums).all():
         raise ValueError("the blocks of the training data do not fit its columns")
     if not (np.isfinite(rows).all() and rows.min() > 0):
         raise ValueError("an impossible number of rows in a block of the training data")
     return TrainingBlocks(rows=rows, sums=sums.reshape(rows.size, slots))
-
-
-def _pack(values: NDArray[np.float64]) -> str:
-    return base64.b64encode(values.astype("<f4").tobytes()).decode("ascii")
-
-
-def _unpack(text: str) -> NDArray[np.float64]:
-    return np.frombuffer(base64.b64decode(text, validate=True), dtype="<f4").astype(np.float64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from driftgauge.profile.joint import (
     JointMoments,
     JointSpec,
 )
+from driftgauge.profile.packing import pack_floats, unpack_floats
 from driftgauge.profile.words import count_words
 
 if TYPE_CHECKING:
@@ -418,10 +418,7 @@ def encode_chance(chance: JointChance) -> dict[str, str]:
         "wave_weights": chance.wave_weights[waves],
         "wave_moments": chance.wave_moments,
     }
-    return {
-        name: base64.b64encode(array.astype("<f4").tobytes()).decode("ascii")
-        for name, array in arrays.items()
-    }
+    return {name: pack_floats(array) for name, array in arrays.items()}
 
 
 def decode_chance(texts: Mapping[str, str], spec: JointSpec) -> JointChance:
@@ -443,10 +440,7 @@ def decode_chance(texts: Mapping[str, str], spec: JointSpec) -> JointChance:
     }
     if set(texts) != {*lengths, "axes"}:
         raise ValueError("the joint distribution's parts are not those of a baseline")
-    arrays = {
-        name: np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float64)
-        for name, text in texts.items()
-    }
+    arrays = {name: unpack_floats(text) for name, text in texts.items()}
     if any(arrays[name].shape[0] != length for name, length in lengths.items()):
         raise ValueError("the joint distribution is of another size than its components")
     if not all(np.isfinite(array).all() for array in arrays.values()):
