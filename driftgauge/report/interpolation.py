@@ -35,6 +35,7 @@ class CellValues:
     """
 
     def __init__(self, feature: FeatureProfile, low: float, high: float) -> None:
+        self._low, self._high = low, high
         self._unit, self._parts = _unit_of(feature, low, high)
         edges = feature.fine_edges
         some = np.flatnonzero(feature.fine_counts)
@@ -126,7 +127,10 @@ class CellValues:
         if self._unit:
             values, upper = np.floor(values), upper - 1
         inside: NDArray[np.float64] = np.clip(values, lower, np.maximum(lower, upper))
-        return inside * self._unit / self._parts if self._unit else inside
+        if not self._unit:
+            return inside
+        # Multiples beyond 2**53 units do not come back to the number they were made of.
+        return np.clip(inside * self._unit / self._parts, self._low, self._high)
 
 
 def _unit_of(feature: FeatureProfile, low: float, high: float) -> tuple[int, int]:
