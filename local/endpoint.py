@@ -1,4 +1,4 @@
-"""The stand-in endpoint of the demo: scores flights and writes what SageMaker would capture.
+"""The stand-in endpoint of the demo: scores rows and writes what SageMaker would capture.
 
 It stands for a SageMaker real-time endpoint with data capture: it serves the model that the
 monitor's pointer names, writes capture files in SageMaker's format and key layout, and later drops
@@ -19,23 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftgauge.capture.keys import capture_key
-from driftgauge.columns import Column, TypeCounts
 from driftgauge.config import MonitorConfig
 from driftgauge.errors import ObjectNotFoundError
 from driftgauge.store import MonitorStore, S3Objects
-from driftgauge.training.dataset import ServedRows
 from driftgauge.training.logistic import LogisticModel, decode_model
 from driftgauge.windows import format_time
-from local.flights import Flights
+from local.traffic import Traffic
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_s3 import S3Client
 
-# SageMaker flushes about once a minute; a sample of 270 flights a day needs fewer files.
+# SageMaker flushes about once a minute; a sample of some hundred rows a day needs fewer files.
 FILE_LENGTH = timedelta(hours=6)
-# A flight's delay is known when it has left; the label is collected this long after the score.
-LABEL_DELAY = timedelta(hours=24)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,50 +46,6 @@ class Serving:
     files: tuple[str, ...]
     seconds: float
     last_written: datetime
-
-
-def flight_columns(flights: Flights) -> dict[str, Column]:
-    """Return flights as the model's input columns."""
-    absent = np.isnan(flights.air_time)
-    known = int((~absent).sum())
-    return {
-        "carrier": _words(flights.carrier),
-        "weekday": _words(flights.weekday),
-        "distance": Column(
-            numbers=flights.distance.astype(np.float64), types=TypeCounts(integral=flights.rows)
-        ),
-        "air_time": Column(
-            numbers=flights.air_time,
-            types=TypeCounts(integral=known),
-            missing=absent if absent.any() else None,
-        ),
-        "schedule": Column(
-            # Four decimals, as the payload says it: what is scored is what is captured.
-            numbers=np.round(flights.schedule, 4),
-            types=TypeCounts(fractional=flights.rows),
-        ),
-    }
-
-
-def _words(values: NDArray[np.str_]) -> Column:
-    words, codes = np.unique(values, return_inverse=True)
-    return Column(
-        numbers=np.full(values.shape[0], np.nan),
-        types=TypeCounts(text=int(values.shape[0])),
-        codes=codes.astype(np.int32),
-        words=tuple(words.tolist()),
-    )
-
-
-def labelled_flights(flights: Flights, model: LogisticModel) -> ServedRows:
-    """Return flights with their labels and a model's scores, as training data."""
-    columns = flight_columns(flights)
-    return ServedRows(
-        columns=columns,
-        labels=flights.late.astype(np.float64),
-        scores=model.score(columns, rows=flights.rows),
-        times=flights.times,
-    )
 
 
 class Endpoint:
@@ -117,7 +69,7 @@ class Endpoint:
             objects=S3Objects(bucket=store_bucket, client=s3), monitor=config.name
         )
         self._served: tuple[str, LogisticModel] | None = None
-        self._unlabelled: list[Flights] = []
+        self._unlabelled: list[Traffic] = []
 
     def load_model(self) -> tuple[str, LogisticModel]:
         """Return the champion's version and model, read again if the pointer names another.
@@ -137,14 +89,14 @@ class Endpoint:
             self._served = (current.model, decode_model(data))
         return self._served
 
-    def serve(self, flights: Flights) -> Serving:
-        """Score flights and write one capture file for each six hours of them."""
+    def serve(self, traffic: Traffic) -> Serving:
+        """Score rows and write one capture file for each six hours of them."""
         version, model = self.load_model()
         seconds = 0.0
         files = []
-        for part in _parts(flights, FILE_LENGTH):
+        for part in _parts(traffic, traffic.times):
             begin = time.perf_counter()
-            scores = model.score(flight_columns(part), rows=part.rows)
+            scores = model.score(part.columns(), rows=part.rows)
             seconds += time.perf_counter() - begin
             flushed = datetime.fromtimestamp(int(part.times[-1]), UTC)
             key = capture_key(
@@ -156,11 +108,11 @@ class Endpoint:
             )
             self._put(key, capture_lines(part, scores))
             files.append(key)
-        self._unlabelled.append(flights)
-        self._publish(rows=flights.rows, seconds=seconds)
+        self._unlabelled.append(traffic)
+        self._publish(rows=traffic.rows, seconds=seconds)
         return Serving(
             model=version,
-            rows=flights.rows,
+            rows=traffic.rows,
             files=tuple(files),
             seconds=seconds,
             last_written=datetime.now(UTC),
@@ -169,18 +121,18 @@ class Endpoint:
     def drop_labels(self, until: datetime) -> int:
         """Write the ground truth that was collected before a moment; return how many labels.
 
-        A label is collected a day after its flight was scored, and lies under the hour in which
-        it was collected.
+        Each label lies under the hour in which it was collected, in a file of six hours.
         """
         waiting = self._unlabelled
         self._unlabelled = []
         written = 0
-        for flights in waiting:
-            known = flights.times + int(LABEL_DELAY.total_seconds()) < until.timestamp()
+        for traffic in waiting:
+            known = traffic.labelled_at() < until.timestamp()
             if not known.all():
-                self._unlabelled.append(flights.take(~known))
-            for part in _parts(flights.take(known), FILE_LENGTH):
-                collected = datetime.fromtimestamp(int(part.times[-1]), UTC) + LABEL_DELAY
+                self._unlabelled.append(traffic.take(~known))
+            labelled = traffic.take(known)
+            for part in _parts(labelled, labelled.labelled_at()):
+                collected = datetime.fromtimestamp(int(part.labelled_at().max()), UTC)
                 folder = f"{self._config.capture.ground_truth_prefix}/{collected:%Y/%m/%d/%H}"
                 self._put(f"{folder}/{_unique('labels', part)}.jsonl", ground_truth_lines(part))
                 written += part.rows
@@ -221,30 +173,26 @@ class Endpoint:
         )
 
 
-def _parts(flights: Flights, length: timedelta) -> Iterator[Flights]:
-    """Yield flights by intervals of the given length, in time order, without empty ones."""
-    slot = flights.times // int(length.total_seconds())
+def _parts(traffic: Traffic, times: NDArray[np.int64]) -> Iterator[Traffic]:
+    """Yield rows by what of ``FILE_LENGTH`` their times fall into, in order, without empty ones."""
+    slot = times // int(FILE_LENGTH.total_seconds())
     for value in np.unique(slot):
-        yield flights.take(slot == value)
+        yield traffic.take(slot == value)
 
 
-def _unique(kind: str, flights: Flights) -> str:
-    """Return a UUID that is the same for the same flights, so that a run can be repeated."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{kind}/{flights.numbers[0]}-{flights.numbers[-1]}"))
+def _unique(kind: str, traffic: Traffic) -> str:
+    """Return a UUID that is the same for the same rows, so that a run can be repeated."""
+    ids = traffic.inference_ids()
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{kind}/{ids[0]}-{ids[-1]}"))
 
 
-def inference_id(number: int) -> str:
-    """Return the InferenceId that the caller of the endpoint passes for a flight."""
-    return f"flight-2015-{number}"
-
-
-def capture_lines(flights: Flights, scores: NDArray[np.float64]) -> bytes:
-    """Return flights as a SageMaker capture file: one invocation a line, CSV in, CSV out."""
+def capture_lines(traffic: Traffic, scores: NDArray[np.float64]) -> bytes:
+    """Return rows as a SageMaker capture file: one invocation a line, CSV in, CSV out."""
     lines = []
-    for number, moment, payload, score in zip(
-        flights.numbers.tolist(),
-        flights.times.tolist(),
-        flights.payloads(),
+    for inference_id, moment, payload, score in zip(
+        traffic.inference_ids(),
+        traffic.times.tolist(),
+        traffic.payloads(),
         scores.tolist(),
         strict=True,
     ):
@@ -264,8 +212,8 @@ def capture_lines(flights: Flights, scores: NDArray[np.float64]) -> bytes:
                 },
             },
             "eventMetadata": {
-                "eventId": str(uuid.uuid5(uuid.NAMESPACE_URL, inference_id(number))),
-                "inferenceId": inference_id(number),
+                "eventId": str(uuid.uuid5(uuid.NAMESPACE_URL, inference_id)),
+                "inferenceId": inference_id,
                 "inferenceTime": format_time(datetime.fromtimestamp(moment, UTC)),
             },
             "eventVersion": "0",
@@ -274,13 +222,13 @@ def capture_lines(flights: Flights, scores: NDArray[np.float64]) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def ground_truth_lines(flights: Flights) -> bytes:
-    """Return the labels of flights as a ground-truth file of Model Monitor."""
+def ground_truth_lines(traffic: Traffic) -> bytes:
+    """Return the labels of rows as a ground-truth file of Model Monitor."""
     lines = []
-    for number, late in zip(flights.numbers.tolist(), flights.late.tolist(), strict=True):
+    for inference_id, late in zip(traffic.inference_ids(), traffic.late.tolist(), strict=True):
         record = {
             "groundTruthData": {"data": str(int(late)), "encoding": "CSV"},
-            "eventMetadata": {"eventId": inference_id(number)},
+            "eventMetadata": {"eventId": inference_id},
             "eventVersion": "0",
         }
         lines.append(json.dumps(record, separators=(",", ":")))

@@ -30,16 +30,20 @@ import gzip
 import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from driftgauge.columns import Column, TypeCounts
 from driftgauge.errors import DriftgaugeError
+from local.traffic import whole_column, word_column
 
 PACKAGE = "popmon"
 LATE_MINUTES = 15.0
+# A flight's delay is known when it has left; the label is collected this long after the score.
+LABEL_DELAY = timedelta(hours=24)
 INPUTS = ("carrier", "weekday", "distance", "air_time", "schedule")
 _FILES = ("flight_delays.csv.gz", "flight_delays_reference.csv.gz")
 _COLUMNS = (
@@ -110,6 +114,34 @@ class Flights:
     def between(self, first: datetime, last: datetime) -> Flights:
         """Return the flights that are scored in ``[first, last)``."""
         return self.take((self.times >= first.timestamp()) & (self.times < last.timestamp()))
+
+    def columns(self) -> dict[str, Column]:
+        """Return the model's input columns."""
+        absent = np.isnan(self.air_time)
+        known = int((~absent).sum())
+        return {
+            "carrier": word_column(self.carrier),
+            "weekday": word_column(self.weekday),
+            "distance": whole_column(self.distance),
+            "air_time": Column(
+                numbers=self.air_time,
+                types=TypeCounts(integral=known),
+                missing=absent if absent.any() else None,
+            ),
+            "schedule": Column(
+                # Four decimals, as the payload says it: what is scored is what is captured.
+                numbers=np.round(self.schedule, 4),
+                types=TypeCounts(fractional=self.rows),
+            ),
+        }
+
+    def inference_ids(self) -> list[str]:
+        """Return the InferenceId that the caller of the endpoint passes for each flight."""
+        return [f"flight-2015-{number}" for number in self.numbers.tolist()]
+
+    def labelled_at(self) -> NDArray[np.int64]:
+        """Return when each label is collected, seconds since 1970-01-01T00:00:00Z."""
+        return self.times + int(LABEL_DELAY.total_seconds())
 
     def payloads(self) -> list[str]:
         """Return each flight as the endpoint receives it: a CSV row of ``INPUTS``."""

@@ -18,7 +18,7 @@ from driftgauge.training.comparison import Comparison, decode_comparison
 from driftgauge.training.dataset import encode_baseline_rows
 from driftgauge.training.logistic import encode_model, train_logistic
 from driftgauge.windows import Window
-from local.endpoint import Endpoint, Serving, flight_columns, labelled_flights
+from local.endpoint import Endpoint, Serving
 from local.flights import Flights, utc
 from local.observation import (
     AlarmReading,
@@ -29,6 +29,7 @@ from local.observation import (
     wait_for,
 )
 from local.screen import Screen, WeekRow, WeekTable
+from local.traffic import served_rows
 
 TRAINED_ON = Window(utc(2015, 1, 1), utc(2015, 4, 1))
 MERGER = utc(2015, 7, 1)
@@ -115,12 +116,12 @@ class Story:
     def _make_champion(self) -> None:
         training = self._flights.between(TRAINED_ON.start, TRAINED_ON.end)
         model = train_logistic(
-            flight_columns(training),
+            training.columns(),
             training.late.astype(float),
             version="january-to-march",
             created=TRAINED_ON.end,
         )
-        rows = labelled_flights(training, model)
+        rows = served_rows(training, model)
         prediction = self._config.prediction or "prediction"
         table = encode_baseline_rows(rows, prediction=prediction, scores=rows.scores)
         key = f"{self._observer.store.training_data_prefix()}january-to-march.csv"

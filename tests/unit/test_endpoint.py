@@ -23,7 +23,7 @@ from driftgauge.store import Current, MonitorStore, S3Objects
 from driftgauge.training.dataset import join_labels
 from driftgauge.training.logistic import LogisticModel, encode_model, train_logistic
 from driftgauge.windows import Window
-from local.endpoint import Endpoint, flight_columns
+from local.endpoint import Endpoint
 from local.flights import INPUTS, Flights, utc
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def some_flights(rows: int = 96) -> Flights:
 
 def a_model(version: str, flights: Flights) -> LogisticModel:
     return train_logistic(
-        flight_columns(flights),
+        flights.columns(),
         flights.late.astype(float),
         version=version,
         created=datetime(2015, 4, 1, tzinfo=UTC),
@@ -142,7 +142,7 @@ def test_the_reader_gets_back_the_flights_and_the_champions_scores(account: Acco
     batches = captured(account)
     assert sum(batch.rows for batch in batches) == flights.rows
     scores = np.concatenate([batch.columns["late_probability"].numbers for batch in batches])
-    assert np.array_equal(scores, model.score(flight_columns(flights), rows=flights.rows))
+    assert np.array_equal(scores, model.score(flights.columns(), rows=flights.rows))
     times = np.concatenate([batch.inference_time for batch in batches])
     assert np.array_equal(times, flights.times)
     first = json.loads(next(iter(account.objects("captures/").values())).splitlines()[0])
