@@ -36,7 +36,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 install: $(VENV)/.installed ## Make .venv and install what everything needs
 
 demo: $(VENV)/.installed ## Watch a model drift, an alarm ring, a retraining run; no AWS account
-	@$(BIN)/python -m local.demo
+	@$(BIN)/python -m local.demo --scenario $(or $(SCENARIO),drift)
 
 test: $(VENV)/.installed-dev ## Run every test
 	@$(BIN)/python -m pytest

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.captures import OUTPUTS, write_captures, write_training_data
+from benchmarks.label_join import label_table
 from benchmarks.stages import ROOT, measure
 
 HANDLERS = (
@@ -72,6 +73,8 @@ def main() -> None:
                     console.print(_stage_table(folder, rows, rows_per_record, options.repeat))
         with console.status("merging 10,000 profiles"):
             console.print(_merge_line(folder, options.repeat))
+    with console.status("joining labels"):
+        console.print(label_table(sizes[-1]))
     console.print(_size_lines())
     with console.status("cold imports"):
         console.print(_import_table(options.repeat))

@@ -186,8 +186,16 @@ def merge(folder: Path) -> dict[str, Any]:
     }
 
 
+def labels(folder: Path) -> dict[str, Any]:
+    """Predictions and ground truth to counts of outcomes."""
+    from benchmarks.label_join import run_stages
+
+    return run_stages(folder, resident_mb=_resident_mb, peak_mb=_peak_mb)
+
+
 STAGES: dict[str, Callable[[Path], dict[str, Any]]] = {
-    stage.__name__: stage for stage in (scan, decode, profile, joint, count, judge, whole, merge)
+    stage.__name__: stage
+    for stage in (scan, decode, profile, joint, count, judge, whole, merge, labels)
 }
 
 

@@ -182,7 +182,8 @@ def build_baseline(
     ignored = frozenset(name for name, settings in settings_of.items() if settings.ignore)
     joint = choose_joint(features, used, rows=rows, ignored=ignored, importances=importances)
     spec = replace(spec, joint=joint)
-    profile = profile_columns(spec, used, rows=rows)
+    # Its own statistics are exact, and windows are compared by cells alone.
+    profile = replace(profile_columns(spec, used, rows=rows), detail=None)
     values = {
         feature.name: finite_numbers(used[feature.name])
         for feature in features

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -25,6 +25,16 @@ from driftgauge.capture.positions import excluded_columns
 from driftgauge.capture.settings import CaptureSettings
 from driftgauge.capture.text_names import text_parts
 from driftgauge.errors import ConfigError
+from driftgauge.outcome_settings import (
+    AttributionMonitorSettings,
+    BiasMonitorSettings,
+    FacetSettings,
+    OutcomeSettings,
+    QualityMonitorSettings,
+    check_measures,
+    with_bias_of_outcomes,
+)
+from driftgauge.quality.tables import OutcomeColumns
 from driftgauge.settings import (
     AlarmSettings,
     AlertSettings,
@@ -42,6 +52,7 @@ from driftgauge.settings import (
     SageMakerTrainer,
     Settings,
     WindowAlarm,
+    check_references,
 )
 from driftgauge.windows import (
     DEFAULT_ANCHOR,
@@ -52,14 +63,19 @@ from driftgauge.windows import (
 __all__ = [
     "AlarmSettings",
     "AlertSettings",
+    "AttributionMonitorSettings",
+    "BiasMonitorSettings",
     "DecisionSettings",
     "EndpointSettings",
+    "FacetSettings",
     "FeatureSettings",
     "JointSettings",
     "ModelMonitorMetricsSettings",
     "MonitorConfig",
     "MonitorSet",
+    "OutcomeSettings",
     "PersistenceSettings",
+    "QualityMonitorSettings",
     "ReferenceSettings",
     "RetrainingSettings",
     "SageMakerTrainer",
@@ -69,6 +85,16 @@ __all__ = [
     "parse_monitor",
     "read_monitor_set",
 ]
+
+_DECIDED: Final = "mode and decision switch it off"
+_WHY_ABSENT: Final[dict[WindowAlarm, str]] = {
+    "persistent-drift": _DECIDED,
+    "joint-drift": _DECIDED,
+    "quality-decay": "it needs `outcomes`",
+    "concept-drift": "it needs mode: sound, quality.estimate, and a score or a regression",
+    "bias-drift": "it needs `bias`",
+    "attribution-drift": "it needs `attribution`",
+}
 
 
 class MonitorConfig(Settings):
@@ -115,6 +141,17 @@ class MonitorConfig(Settings):
         default=(),
         max_length=4,
         description="What windows are compared with besides the baseline, in sound mode.",
+    )
+    outcomes: OutcomeSettings | None = Field(
+        default=None,
+        description="Labels arrive under capture.ground_truth_prefix: measure the model's quality.",
+    )
+    quality: QualityMonitorSettings = QualityMonitorSettings()
+    bias: BiasMonitorSettings | None = Field(
+        default=None, description="Compare groups; needs `outcomes`."
+    )
+    attribution: AttributionMonitorSettings | None = Field(
+        default=None, description="Explain a sample of every window's predictions."
     )
     alarms: AlarmSettings = AlarmSettings()
     alerts: AlertSettings = AlertSettings()
@@ -178,7 +215,70 @@ class MonitorConfig(Settings):
             "data-quality",
             *(("persistent-drift",) if sound and self.decision.persistence.enabled else ()),
             *(("joint-drift",) if sound and self.decision.joint.enabled else ()),
+            *(("quality-decay",) if self.outcomes else ()),
+            *(("concept-drift",) if self.estimates_quality else ()),
+            *(("bias-drift",) if self.bias else ()),
+            *(("attribution-drift",) if self.attribution else ()),
         )
+
+    @property
+    def estimates_quality(self) -> bool:
+        """Whether quality is estimated without labels: it needs scores, or a regression."""
+        if self.outcomes is None or self.mode != "sound" or not self.quality.estimate:
+            return False
+        columns = self.outcome_columns
+        return columns.problem == "regression" or bool(columns.probabilities)
+
+    @property
+    def retraining_triggers(self) -> tuple[tuple[WindowAlarm, ...], ...]:
+        """What starts a retraining: all alarms of any of these."""
+        given = self.retraining.triggers
+        if given is not None:
+            return tuple((one,) if isinstance(one, str) else one for one in given)
+        decay: tuple[tuple[WindowAlarm, ...], ...] = (("quality-decay",),) if self.outcomes else ()
+        return (*decay, ("prediction-drift", "feature-drift"))
+
+    @property
+    def outcome_columns(self) -> OutcomeColumns:
+        """Where rows hold their outcomes, with the columns to slice by.
+
+        Raises
+        ------
+        ConfigError
+            If the monitor has no ``outcomes``.
+        """
+        return self._outcomes.columns(label=self.label or "label", score=self.prediction)
+
+    @property
+    def outcome_names(self) -> tuple[str, ...]:
+        """The captured columns that outcomes are counted from, each once; the label is none.
+
+        Raises
+        ------
+        ConfigError
+            If the monitor has no ``outcomes``.
+        """
+        columns = self.outcome_columns
+        people = self.bias.spec.columns if self.bias else ()
+        return tuple(dict.fromkeys((*columns.names[1:], *columns.segments, *people)))
+
+    @property
+    def primary_measure(self) -> str:
+        """The measure of quality on the dashboard.
+
+        Raises
+        ------
+        ConfigError
+            If the monitor has no ``outcomes``.
+        """
+        regression = self._outcomes.problem == "regression"
+        return self.quality.primary or ("mae" if regression else "accuracy")
+
+    @property
+    def _outcomes(self) -> OutcomeSettings:
+        if self.outcomes is None:
+            raise ConfigError(f"monitor {self.name!r} has no outcomes: it is not told of labels")
+        return self.outcomes
 
     @field_validator("debounce")
     @classmethod
@@ -227,24 +327,34 @@ class MonitorConfig(Settings):
 
     @model_validator(mode="after")
     def _references_fit(self) -> Self:
-        names = [reference.name for reference in self.references]
-        for at, reference in enumerate(self.references):
-            where = f"references.{at}"
-            if reference.name in names[:at]:
-                raise ValueError(f"{where}: {reference.name!r} is there already")
-            if reference.period is not None and reference.period % self.window:
-                raise ValueError(
-                    f"{where}.period: {format_duration(reference.period)} is not a whole number "
-                    f"of windows ({format_duration(self.window)}), so no earlier window is at the "
-                    "same time; a year of whole weeks is 364d"
-                )
-            if reference.variant is not None and len(self.endpoint.variants) == 1:
-                raise ValueError(f"{where}.variant: the endpoint has no other variant")
-            if reference.variant is not None and reference.variant not in self.endpoint.variants:
-                known = ", ".join(self.endpoint.variants)
-                raise ValueError(
-                    f"{where}.variant: {reference.variant!r} is none of endpoint.variants: {known}"
-                )
+        check_references(self.references, window=self.window, variants=self.endpoint.variants)
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bias_is_of_the_outcomes(cls, document: Any) -> Any:
+        return with_bias_of_outcomes(document)
+
+    @model_validator(mode="after")
+    def _outcomes_fit(self) -> Self:
+        if self.outcomes is None:
+            for block, given in (
+                ("bias", self.bias is not None),
+                ("quality", self.quality != QualityMonitorSettings()),
+            ):
+                if given:
+                    raise ValueError(
+                        f"{block} needs `outcomes`: how labels and predictions are to be read"
+                    )
+            return self
+        if self.prediction is None and self.outcomes.needs_score:
+            raise ValueError(
+                "outcomes: name the output column of the score in `prediction`, or in "
+                "outcomes.prediction or outcomes.probabilities"
+            )
+        if self.label is not None and self.label in self.outcome_names:
+            raise ValueError(f"label: {self.label!r} is a column of predictions as well")
+        check_measures(self.quality, self.outcomes.problem)
         return self
 
     @model_validator(mode="after")
@@ -265,16 +375,25 @@ class MonitorConfig(Settings):
                 "alarms: period times evaluation_periods exceeds what CloudWatch evaluates "
                 f"({format_duration(longest)} at this period): lower evaluation_periods"
             )
-        if self.retraining.enabled and self.prediction is None:
+        return self
+
+    @model_validator(mode="after")
+    def _retraining_fits(self) -> Self:
+        if not self.retraining.enabled:
+            return self
+        if self.prediction is None:
             raise ValueError("retraining needs `prediction`: the column that is the model's score")
-        if self.retraining.enabled and self.label is None:
+        if self.label is None:
             raise ValueError("retraining needs `label`: the column that is the truth")
-        absent = [kind for kind in self.retraining.triggers if kind not in self.window_alarms]
-        if self.retraining.enabled and absent:
+        alarms = dict.fromkeys(kind for all_of in self.retraining_triggers for kind in all_of)
+        absent = [kind for kind in alarms if kind not in self.window_alarms]
+        if absent:
             raise ValueError(
-                f"retraining.triggers: this monitor has no alarm {', '.join(absent)}: mode and "
-                "decision switch it off"
+                f"retraining.triggers: this monitor has no alarm {', '.join(absent)}: "
+                + "; ".join(dict.fromkeys(_WHY_ABSENT[kind] for kind in absent))
             )
+        if self.outcomes is not None:
+            self.outcomes.check_retraining(self.prediction)
         return self
 
 

@@ -39,6 +39,14 @@ class AttributionError(DriftgaugeError):
     """A model, scorer or file of attributions cannot be used, or stored sums cannot be read."""
 
 
+class LabelError(DriftgaugeError):
+    """Stored predictions, labels or samples of rows cannot be read, or do not fit together."""
+
+
+class ExperimentError(DriftgaugeError):
+    """Two variants cannot be compared, or a stored experiment cannot be read."""
+
+
 class StoreError(DriftgaugeError):
     """Reading or writing an object failed."""
 

@@ -36,7 +36,15 @@ Moment = Annotated[
 ]
 # Alarms on what was decided about windows: those that may start a retraining.
 WindowAlarm = Literal[
-    "feature-drift", "prediction-drift", "data-quality", "persistent-drift", "joint-drift"
+    "feature-drift",
+    "prediction-drift",
+    "data-quality",
+    "persistent-drift",
+    "joint-drift",
+    "quality-decay",
+    "concept-drift",
+    "bias-drift",
+    "attribution-drift",
 ]
 
 
@@ -151,6 +159,30 @@ class ReferenceSettings(Settings):
         if self.kind == "season" and self.period is not None:
             return f"{self.count} x {format_duration(self.period)} before"
         return f"variant {self.variant}" if self.variant else f"trailing {self.count}"
+
+
+def check_references(
+    references: tuple[ReferenceSettings, ...], *, window: timedelta, variants: tuple[str, ...]
+) -> None:
+    """Raise ValueError where a reference is there twice or cannot be found for a window."""
+    names = [reference.name for reference in references]
+    for at, reference in enumerate(references):
+        where = f"references.{at}"
+        if reference.name in names[:at]:
+            raise ValueError(f"{where}: {reference.name!r} is there already")
+        if reference.period is not None and reference.period % window:
+            raise ValueError(
+                f"{where}.period: {format_duration(reference.period)} is not a whole number "
+                f"of windows ({format_duration(window)}), so no earlier window is at the "
+                "same time; a year of whole weeks is 364d"
+            )
+        if reference.variant is not None and len(variants) == 1:
+            raise ValueError(f"{where}.variant: the endpoint has no other variant")
+        if reference.variant is not None and reference.variant not in variants:
+            known = ", ".join(variants)
+            raise ValueError(
+                f"{where}.variant: {reference.variant!r} is none of endpoint.variants: {known}"
+            )
 
 
 class DecisionSettings(Settings):
@@ -289,7 +321,15 @@ class RetrainingSettings(Settings):
     """When and how the state machine retrains."""
 
     enabled: bool = False
-    triggers: tuple[WindowAlarm, ...] = ("feature-drift", "prediction-drift")
+    triggers: tuple[WindowAlarm | tuple[WindowAlarm, ...], ...] | None = Field(
+        default=None,
+        min_length=1,
+        description=(
+            "Which alarms start a retraining; a list inside the list starts one when all of its "
+            "alarms ring. Default: quality-decay where there are outcomes, or prediction-drift "
+            "together with feature-drift."
+        ),
+    )
     trainer: Literal["logistic"] | SageMakerTrainer | None = Field(
         default="logistic",
         description=(

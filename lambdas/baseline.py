@@ -1,20 +1,25 @@
 """Makes a baseline from training data, and puts it in force.
 
 Triggers: an SQS queue of S3 events for ``{monitor}/training-data/``; and the retraining state
-machine with ``{"monitor", "training_key", "version", "created", "activate": false}``.
+machine with ``{"monitor", "training_key", "outcomes_key", "model_key", "version", "created",
+"activate": false}``.
 
 Training data is a table, or a folder that holds Model Monitor's ``statistics.json`` and
 ``constraints.json``: whichever of the two arrives last makes the baseline. A folder of its own
 for each baseline keeps files of different ones apart.
 
 A file ``NAME.model.json`` beside the training data ``NAME``, put there first, is the model that
-was trained on it: it becomes champion together with the baseline.
+was trained on it: it becomes champion together with the baseline. A file ``NAME.outcomes.csv``,
+put there first as well, holds labelled rows that the model has not learnt from: quality and bias of
+the baseline are theirs, else those of the training data. Beside Model Monitor's files of data
+quality those of the other monitors are taken from ``quality/``, ``bias/`` and ``explainability/``.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
@@ -24,14 +29,28 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from driftgauge.baseline import Baseline, build_baseline, write_baseline
 from driftgauge.baseline_files import FILES, declared_roles, decode_files, recover_baseline
 from driftgauge.capture.table import Table, read_table, table_format_of
+from driftgauge.capture.text_names import captured_names
+from driftgauge.columns import Column
 from driftgauge.config import MonitorConfig
 from driftgauge.errors import BaselineError, ConflictError, ObjectNotFoundError
+from driftgauge.outcome_baseline import OutcomeBaseline, outcome_files
+from driftgauge.outcome_building import (
+    BIAS_FILE,
+    EXPLAINABILITY_FILE,
+    QUALITY_FILE,
+    build_outcome_baseline,
+    recover_outcome_baseline,
+)
 from driftgauge.store import Current, MonitorStore, ObjectInfo
 from driftgauge.windows import parse_time
 from lambdas.events import CreatedObject, process_batch, read_created, settle_key
 from lambdas.runtime import Runtime, logger, now, runtime
 
-_SIDECAR = ".model.json"
+_MODEL = ".model.json"
+_OUTCOMES = ".outcomes.csv"
+_OTHER_FILES = (QUALITY_FILE, BIAS_FILE, EXPLAINABILITY_FILE)
+# Folders whose files belong to the baseline of the folder they are in.
+_OTHER_FOLDERS = frozenset(name.partition("/")[0] for name in _OTHER_FILES)
 _ATTEMPTS = 8
 
 
@@ -44,10 +63,13 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     config = run.monitors[str(event.get("monitor", ""))]
     store = run.store(config.name)
     version = str(event["version"])
+    training_key = str(event["training_key"])
     build(
-        store,
+        run,
         config,
-        training_key=str(event["training_key"]),
+        training_key=training_key,
+        outcomes_key=str(event.get("outcomes_key", "")) or training_key + _OUTCOMES,
+        model_key=str(event.get("model_key", "")) or training_key + _MODEL,
         version=version,
         created=parse_time(str(event["created"])),
     )
@@ -60,7 +82,7 @@ def baseline_from_message(run: Runtime, body: str) -> None:
     """Build and activate the baseline of training data that was dropped into the store."""
     created = read_created(body)
     created = settle_key(created, run.objects(created.bucket))
-    if created.key.endswith(_SIDECAR):
+    if is_sidecar(created.key):
         return
     config = run.monitors[created.key.partition("/")[0]]
     store = run.store(config.name)
@@ -74,8 +96,31 @@ def baseline_from_message(run: Runtime, body: str) -> None:
     if is_known(store, version):
         logger.info("baseline known", monitor=config.name, version=version)
         return
-    build(store, config, training_key=info.key, version=version, created=info.modified)
+    build(
+        run,
+        config,
+        training_key=info.key,
+        outcomes_key=info.key + _OUTCOMES,
+        model_key=info.key + _MODEL,
+        version=version,
+        created=info.modified,
+    )
     activate(store, version=version, model=adopt_model(store, info.key, version))
+
+
+def is_sidecar(key: str) -> bool:
+    """Return whether a file only goes with the training data that is put there after it.
+
+    Examples
+    --------
+    >>> is_sidecar("m/training-data/a.csv.outcomes.csv"), is_sidecar("m/training-data/a.csv")
+    (True, False)
+    >>> is_sidecar("m/training-data/a/quality/constraints.json")
+    True
+    """
+    if key.endswith((_MODEL, _OUTCOMES)):
+        return True
+    return key.endswith(".json") and key.split("/")[-2] in _OTHER_FOLDERS
 
 
 def baseline_from_files(store: MonitorStore, config: MonitorConfig, created: CreatedObject) -> None:
@@ -105,6 +150,12 @@ def baseline_from_files(store: MonitorStore, config: MonitorConfig, created: Cre
         overrides=config.features,
         created=max(statistics.modified, constraints.modified),
     )
+    others = {
+        name: store.objects.read(found[f"{folder}/{name}"].key)
+        for name in _OTHER_FILES
+        if f"{folder}/{name}" in found
+    }
+    write_outcomes(store, config, version, recover_outcome_baseline(config, others))
     write(store, config, baseline)
     activate(store, version=version, model=adopt_model(store, folder, version))
 
@@ -127,22 +178,32 @@ def is_known(store: MonitorStore, version: str) -> bool:
 
 
 def build(
-    store: MonitorStore,
+    run: Runtime,
     config: MonitorConfig,
     *,
     training_key: str,
+    outcomes_key: str,
+    model_key: str,
     version: str,
     created: datetime,
 ) -> None:
-    """Build a baseline from a training table and write its files."""
-    with store.objects.open(training_key) as stream:
-        tables = read_table(
-            stream,
-            source=f"{store.objects.uri}{training_key}",
-            format=table_format_of(training_key),
-            header=None,
-        )
-        first, tables = _peek(tables)
+    """Build a baseline from a training table and write its files, those of outcomes first.
+
+    Parameters
+    ----------
+    run : Runtime
+    config : MonitorConfig
+    training_key, outcomes_key, model_key : str
+        The training table; labelled rows that the model has not learnt from, and the model's file,
+        where they exist.
+    version : str
+        Name of the baseline.
+    created : datetime
+        Time of the training data.
+    """
+    store = run.store(config.name)
+    with opened_tables(store, training_key) as opened:
+        first, tables = _peek(opened)
         outputs, exclude = declared_roles(config, first.columns)
         baseline = build_baseline(
             tables,
@@ -153,7 +214,82 @@ def build(
             label=config.label,
             created=created,
         )
+    if config.outcomes is not None or config.attribution is not None:
+        rows_key = outcomes_key if exists(store, outcomes_key) else training_key
+        with opened_tables(store, rows_key) as rows, opened_tables(store, training_key) as training:
+            outcomes = build_outcome_baseline(
+                config=config,
+                rows=_columns(rows),
+                training=_columns(training),
+                inputs=captured_names(baseline.spec.inputs),
+                outputs=outputs,
+                model=model_file(run, config, model_key),
+            )
+        write_outcomes(store, config, version, outcomes)
     write(store, config, baseline)
+
+
+@contextmanager
+def opened_tables(store: MonitorStore, key: str) -> Iterator[Iterator[Table]]:
+    """Open a table of the store."""
+    with store.objects.open(key) as stream:
+        yield read_table(
+            stream,
+            source=f"{store.objects.uri}{key}",
+            format=table_format_of(key),
+            header=None,
+        )
+
+
+def exists(store: MonitorStore, key: str) -> bool:
+    """Return whether there is an object of that name."""
+    return any(info.key == key for info in store.objects.list(key))
+
+
+def model_file(run: Runtime, config: MonitorConfig, model_key: str) -> bytes | None:
+    """Return the file that predictions are explained by; None if there is none.
+
+    Raises
+    ------
+    ObjectNotFoundError
+        If the file that the monitor names does not exist.
+    """
+    settings = config.attribution
+    if settings is None or settings.source != "champion":
+        return None
+    store = run.store(config.name)
+    if settings.model is None:
+        return store.objects.read(model_key) if exists(store, model_key) else None
+    if settings.model.startswith("s3://"):
+        bucket, _, key = settings.model.removeprefix("s3://").partition("/")
+        return run.objects(bucket).read(key)
+    return store.objects.read(settings.model)
+
+
+def _columns(tables: Iterator[Table]) -> Iterator[Mapping[str, Column]]:
+    return (table.columns for table in tables if table.rows)
+
+
+def write_outcomes(
+    store: MonitorStore, config: MonitorConfig, version: str, outcomes: OutcomeBaseline | None
+) -> None:
+    """Write a baseline's outcomes, before the baseline itself; and say what they lack."""
+    if outcomes is None:
+        logger.info("baseline has no outcomes", monitor=config.name, version=version)
+        return
+    for name, data in outcome_files(outcomes).items():
+        kind = "application/json" if name.endswith(".json") else "application/octet-stream"
+        store.objects.write(store.baseline_key(version, name), data, content_type=kind)
+    for note in outcomes.notes:
+        logger.warning("outcomes of the baseline", monitor=config.name, version=version, note=note)
+    logger.info(
+        "outcomes of the baseline written",
+        monitor=config.name,
+        version=version,
+        labelled=outcomes.counts.labelled if outcomes.counts is not None else 0,
+        explained=outcomes.sums.rows if outcomes.sums is not None else 0,
+        design_effect=outcomes.design_effect,
+    )
 
 
 def write(store: MonitorStore, config: MonitorConfig, baseline: Baseline) -> None:
@@ -184,7 +320,7 @@ def _peek(tables: Iterator[Table]) -> tuple[Table, Iterator[Table]]:
 def adopt_model(store: MonitorStore, training_key: str, version: str) -> str | None:
     """Copy the model that lies beside the training data; None if there is none."""
     try:
-        model = store.objects.read(training_key + _SIDECAR)
+        model = store.objects.read(training_key + _MODEL)
     except ObjectNotFoundError:
         return None
     store.objects.write(store.model_key(version), model, content_type="application/json")

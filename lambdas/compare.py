@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from driftgauge.capture.table import read_table
 from driftgauge.errors import TrainingError
 from driftgauge.store import MonitorStore
 from driftgauge.training.comparison import compare_scores, encode_comparison
-from driftgauge.training.dataset import encode_baseline_rows
+from driftgauge.training.dataset import encode_baseline_rows, encode_rows
 from lambdas.retraining import Plan, columns_of, plan_of, read_rows
 from lambdas.runtime import logger, runtime
 
@@ -27,12 +28,12 @@ _LARGEST_PREDICTIONS = 256 * 1024 * 1024
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Compare, and write the new baseline's training table if the challenger wins."""
+    """Compare, and write what the new baseline is made from if the challenger wins."""
     run = runtime()
     plan = plan_of(event)
     config = run.monitors[plan.monitor]
     store = run.store(config.name)
-    prediction, _ = columns_of(config)
+    prediction, label = columns_of(config)
     holdout = read_rows(store, config, plan.files.holdout)
     served = read_rows(store, config, plan.files.served)
     scores = read_predictions(store, plan, rows=holdout.rows + served.rows)
@@ -49,6 +50,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     if comparison.challenger_wins:
         table = encode_baseline_rows(served, prediction=prediction, scores=scores[holdout.rows :])
         store.objects.write(plan.files.baseline, table, content_type="text/csv")
+        judged = replace(holdout, scores=scores[: holdout.rows])
+        table = encode_rows(judged, prediction=prediction, label=label)
+        store.objects.write(plan.files.outcomes, table, content_type="text/csv")
     logger.info(
         "models compared",
         monitor=config.name,

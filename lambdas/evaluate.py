@@ -1,6 +1,7 @@
-"""Evaluates windows: on arrival of profiles, on a schedule, or one given window.
+"""Evaluates windows: on arrival of profiles or labels, on a schedule, or one given window.
 
-Triggers: an SQS queue per monitor with an event for each new profile; EventBridge Scheduler with
+Triggers: an SQS queue per monitor with an event for each new profile, file of matched labels, and
+window's attributions; EventBridge Scheduler with
 ``{"monitor": NAME, "schedule": true}``; and by hand with
 ``{"monitor": NAME, "window_start": TIME, "variant": NAME (optional)}``.
 """
@@ -16,18 +17,20 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from driftgauge.config import MonitorConfig
-from driftgauge.errors import BaselineError, ConfigError, DriftgaugeError
-from driftgauge.store import Current, ObjectInfo, parse_profile_key
+from driftgauge.errors import BaselineError, ConfigError, DriftgaugeError, StoreError
+from driftgauge.store import Current, ObjectInfo, parse_label_key, parse_part_key
 from driftgauge.windows import Window, format_time, parse_time
-from lambdas.evaluation import (
+from lambdas.evaluation import evaluate_window
+from lambdas.events import place_of_failure, process_batch, read_created, settle_key
+from lambdas.inputs import (
     EvaluatedInputs,
+    WindowFiles,
     WindowProfiles,
-    evaluate_window,
+    find_files,
     find_profiles,
-    is_compatible,
     read_inputs,
 )
-from lambdas.events import place_of_failure, process_batch, read_created, settle_key
+from lambdas.publication import is_compatible
 from lambdas.runtime import Measure, Runtime, logger, now, publish_metrics, runtime
 from lambdas.state import VariantState, change_state, read_state
 
@@ -55,51 +58,73 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 def evaluate_arrival(run: Runtime, body: str, done: set[tuple[str, str, Window]]) -> None:
-    """Evaluate the window of a profile that arrived, once no more profiles are arriving."""
+    """Evaluate the window of what arrived, once nothing more is arriving."""
     created = read_created(body)
     created = settle_key(created, run.objects(created.bucket))
-    info = ObjectInfo(key=created.key, size=0, tag=created.tag, modified=now())
-    stored = parse_profile_key(info)
+    variant, moment = _place_of(created.key)
     config = run.monitors[created.key.partition("/")[0]]
-    window = config.grid.window_of(stored.grain_start)
-    this = (config.name, stored.variant, window)
+    window = config.grid.window_of(moment)
+    this = (config.name, variant, window)
     if this in done:
         return
     store = run.store(config.name)
-    inputs = read_inputs(store, variant=stored.variant, window=window)
+    inputs = read_inputs(store, variant=variant, window=window)
     if inputs is None and config.evaluate == "on_schedule":
         # Before anything is listed: nearly every message of such a monitor comes to this.
         waits: str | None = "left to the schedule"
     else:
         current, _ = run.current(store)
-        found = find_profiles(store, current, variant=stored.variant, window=window)
-        waits = reason_to_wait(config, found, inputs)
+        found = find_profiles(store, current, variant=variant, window=window)
+        files = find_files(store, config, found, variant=variant, window=window)
+        waits = reason_to_wait(config, found, files, inputs)
         if waits is None:
-            with counted_failures(config, stored.variant, window):
-                evaluate_window(run, config, found, variant=stored.variant, window=window)
+            with counted_failures(config, variant, window):
+                evaluate_window(run, config, found, variant=variant, window=window, before=inputs)
     if waits is not None:
         logger.info("window skipped", monitor=config.name, window=str(window), reason=waits)
     done.add(this)
 
 
+def _place_of(key: str) -> tuple[str, datetime]:
+    """Return the variant and the time that the key of a profile, labels or attributions names."""
+    info = ObjectInfo(key=key, size=0, tag="", modified=now())
+    if key.split("/")[1:2] == ["labels"]:
+        labels = parse_label_key(info)
+        if labels.variant is None:
+            raise StoreError(f"{key} is not matched with predictions yet: it belongs to no window")
+        return labels.variant, labels.grain_start
+    part = parse_part_key(info)
+    return part.variant, part.grain_start
+
+
 def reason_to_wait(
-    config: MonitorConfig, found: WindowProfiles, inputs: EvaluatedInputs | None
+    config: MonitorConfig,
+    found: WindowProfiles,
+    files: WindowFiles,
+    inputs: EvaluatedInputs | None,
 ) -> str | None:
     """Return why a window is not evaluated on this arrival, or None if it is.
 
-    Every profile makes one message that is delayed by the debounce, so the last profile's message
+    Everything that arrives makes one message that is delayed by the debounce, so the last one
     finds the window quiet. A window that never gets quiet is evaluated now and then all the same.
     """
-    if inputs is not None and inputs.digest == found.digest:
+    if not is_news(found, files, inputs):
         return "nothing new"
-    times = [one.modified for one in found.everything]
+    times = [one.modified for one in (*found.everything, *files.everything)]
     moment = now()
     if not times or moment - max(times) + _S3_RESOLUTION >= config.debounce:
         return None
     since = inputs.evaluated_at if inputs is not None else min(times)
     if moment - since >= _PATIENCE * config.debounce:
         return None
-    return "profiles are still arriving"
+    return "more is still arriving"
+
+
+def is_news(found: WindowProfiles, files: WindowFiles, inputs: EvaluatedInputs | None) -> bool:
+    """Tell whether a window's report is made of anything else than what is there."""
+    if inputs is None:
+        return True
+    return (inputs.digest, inputs.outcomes) != (found.digest, files.digest)
 
 
 def evaluate_due(run: Runtime, config: MonitorConfig, variant: str) -> Iterator[Window]:
@@ -169,9 +194,18 @@ def evaluate_closed(
     compatible_at = None
     if is_compatible(config, variant):
         compatible_at = now() if is_last else window.end
-    if inputs is None or inputs.digest != found.digest or compatible_at is not None:
+    files = find_files(store, config, found, variant=variant, window=window)
+    # An endpoint is asked about whole windows only: what follows this evaluation does that.
+    asks = config.attribution is not None and config.attribution.source == "endpoint"
+    if asks or compatible_at is not None or is_news(found, files, inputs):
         evaluate_window(
-            run, config, found, variant=variant, window=window, compatible_at=compatible_at
+            run,
+            config,
+            found,
+            variant=variant,
+            window=window,
+            before=inputs if compatible_at is None else None,
+            compatible_at=compatible_at,
         )
 
 

@@ -13,9 +13,9 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from driftgauge.config import MonitorConfig, SageMakerTrainer
-from driftgauge.errors import ObjectNotFoundError
 from driftgauge.store import MonitorStore
-from driftgauge.windows import Window, format_duration, parse_time
+from driftgauge.windows import format_duration, parse_time
+from lambdas.onset import ALL_TRIGGERS, start_of_change
 from lambdas.retraining import (
     Plan,
     RetrainingFiles,
@@ -26,8 +26,6 @@ from lambdas.retraining import (
 )
 from lambdas.runtime import Runtime, logger, now, runtime
 from lambdas.state import read_state
-
-_LONGEST_RUN = 26
 
 
 @logger.inject_lambda_context(clear_state=True, correlation_id_path="execution")
@@ -45,7 +43,7 @@ def make_plan(run: Runtime, config: MonitorConfig, event: dict[str, Any]) -> Pla
     store = run.store(config.name)
     started = parse_time(str(event["started"]))
     arn = str(event["execution"])
-    variant = alarmed_variant(run, config, str(event.get("alarm", "")))
+    variant, kind = read_alarm(run, config, str(event.get("alarm", "")))
     newest = read_state(store, variant).newest
     in_flight = earlier_execution(str(event["state_machine"]), arn, started)
     reason = ""
@@ -71,7 +69,7 @@ def make_plan(run: Runtime, config: MonitorConfig, event: dict[str, Any]) -> Pla
         execution_arn=arn,
         started=started,
         version=version,
-        drift_since=start_of_drift(store, config, variant=variant, window=window),
+        drift_since=start_of_change(store, config, variant=variant, kind=kind, window=window),
         until=window.end,
         bucket=run.settings.STORE_BUCKET,
         files=files,
@@ -83,13 +81,17 @@ def make_plan(run: Runtime, config: MonitorConfig, event: dict[str, Any]) -> Pla
     )
 
 
-def alarmed_variant(run: Runtime, config: MonitorConfig, alarm: str) -> str:
-    """Return the variant that an alarm's name names, else the monitor's first."""
+def read_alarm(run: Runtime, config: MonitorConfig, alarm: str) -> tuple[str, str]:
+    """Return the variant and the kind that an alarm's name names.
+
+    Of any other name, such as none, the monitor's first variant and an empty kind.
+    """
     prefix = f"{run.settings.DEPLOYMENT}-{config.name}-"
     for variant in config.endpoint.variants:
-        if alarm in {f"{prefix}{variant}-{kind}" for kind in config.window_alarms}:
-            return variant
-    return config.endpoint.variants[0]
+        for kind in (*config.window_alarms, ALL_TRIGGERS):
+            if alarm == f"{prefix}{variant}-{kind}":
+                return variant, kind
+    return config.endpoint.variants[0], ""
 
 
 def earlier_execution(state_machine: str, execution: str, started: datetime) -> str | None:
@@ -121,26 +123,6 @@ def cooling_down(store: MonitorStore, config: MonitorConfig) -> str:
         f"the last retraining ended at {last.finished:%Y-%m-%d %H:%M} UTC ({last.outcome}) and the "
         f"cool-down is {format_duration(config.retraining.cooldown)}"
     )
-
-
-def start_of_drift(
-    store: MonitorStore, config: MonitorConfig, *, variant: str, window: Window
-) -> datetime:
-    """Return the start of the unbroken run of alarming windows that ends with ``window``.
-
-    The new baseline is made from the rows since then: older rows are what traffic no longer
-    looks like, and a baseline that holds them would keep the alarm ringing.
-    """
-    start = window.start
-    for _ in range(_LONGEST_RUN):
-        before = Window(start - config.window, start)
-        try:
-            if not store.read_verdict(variant=variant, window=before).alarm:
-                break
-        except ObjectNotFoundError:
-            break
-        start = before.start
-    return start
 
 
 def trainer_of(config: MonitorConfig) -> Trainer:

@@ -7,6 +7,7 @@ retraining state machine with ``{"retraining": {"stage": ..., "monitor": ..., ..
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -14,13 +15,19 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from driftgauge.config import MonitorConfig
 from driftgauge.drift.verdict import WindowVerdict
-from driftgauge.errors import ConfigError, ObjectNotFoundError
+from driftgauge.errors import ConfigError, ObjectNotFoundError, QualityError
+from driftgauge.outcome_verdict import OutcomesVerdict, decode_outcomes_verdict
 from driftgauge.report.alert import Alert, AlertLink, alert_from_verdicts
+from driftgauge.report.wording import moment
+from driftgauge.store import MonitorStore
 from driftgauge.windows import Window
 from lambdas.delivery import deliver
 from lambdas.retraining_alert import retraining_alert
 from lambdas.runtime import Runtime, logger, runtime
 from lambdas.state import read_state
+
+# Windows before the newest judged one that are read to say since when quality has decayed.
+_OUTCOME_HISTORY = 26
 
 
 @logger.inject_lambda_context(clear_state=True, correlation_id_path="id")
@@ -68,12 +75,15 @@ def alarm_alert(run: Runtime, config: MonitorConfig, detail: dict[str, Any]) -> 
     if state not in ("ALARM", "OK") or (state == "OK" and before != "ALARM"):
         return None
     verdicts = newest_verdicts(run, config)
+    outcomes, history = newest_outcomes(run, config)
     return alert_from_verdicts(
         monitor=config.name,
         ringing=state == "ALARM",
         reason=str(detail["state"].get("reason", "no reason given")),
         verdicts=verdicts,
-        links=links(run, config, verdicts),
+        links=links(run, config, verdicts, outcomes),
+        outcomes=outcomes,
+        outcome_history=history,
     )
 
 
@@ -92,12 +102,57 @@ def newest_verdicts(run: Runtime, config: MonitorConfig) -> list[WindowVerdict]:
     return verdicts
 
 
-def links(run: Runtime, config: MonitorConfig, verdicts: list[WindowVerdict]) -> list[AlertLink]:
-    """Return where to look: report, dashboard, log."""
+def newest_outcomes(
+    run: Runtime, config: MonitorConfig
+) -> tuple[list[OutcomesVerdict], list[OutcomesVerdict]]:
+    """Return what is known of outcomes: the newest judged windows, and the windows before them.
+
+    Of every variant these are the newest window that labels have judged and, if it is another,
+    the newest that attributions have judged: labels come later.
+    """
+    store = run.store(config.name)
+    found: list[OutcomesVerdict] = []
+    history: list[OutcomesVerdict] = []
+    for variant in config.endpoint.variants:
+        state = read_state(store, variant)
+        ends = dict.fromkeys(end for end in (state.judged_end, state.explained_end) if end)
+        windows = [Window(end - config.window, end) for end in ends]
+        found += [one for w in windows if (one := read_outcomes(store, variant, w)) is not None]
+        if state.judged_end is None:
+            continue
+        start = state.judged_end - config.window
+        for _ in range(_OUTCOME_HISTORY):
+            before = read_outcomes(store, variant, Window(start - config.window, start))
+            start -= config.window
+            if before is not None:
+                history.append(before)
+    return found, history
+
+
+def read_outcomes(store: MonitorStore, variant: str, window: Window) -> OutcomesVerdict | None:
+    """Return what was decided about a window's outcomes; None if it was never judged."""
+    key = store.report_key(variant=variant, window=window, name="outcomes.json")
+    try:
+        return decode_outcomes_verdict(store.objects.read(key))
+    except ObjectNotFoundError:
+        return None
+    except QualityError as error:
+        # The alarm must be told all the same.
+        logger.warning("outcomes cannot be read", key=key, error=str(error))
+        return None
+
+
+def links(
+    run: Runtime,
+    config: MonitorConfig,
+    verdicts: list[WindowVerdict],
+    outcomes: list[OutcomesVerdict],
+) -> list[AlertLink]:
+    """Return where to look: reports, dashboard, log."""
     store = run.store(config.name)
     found = [
         AlertLink(
-            label=f"Report of {verdict.variant}",
+            label=label,
             target=store.objects.uri
             + store.report_key(
                 variant=verdict.variant,
@@ -105,7 +160,7 @@ def links(run: Runtime, config: MonitorConfig, verdicts: list[WindowVerdict]) ->
                 name="report.html",
             ),
         )
-        for verdict in verdicts
+        for label, verdict in _reports(verdicts, outcomes)
     ]
     region = run.settings.AWS_REGION
     console = f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}"
@@ -121,3 +176,17 @@ def links(run: Runtime, config: MonitorConfig, verdicts: list[WindowVerdict]) ->
         )
     )
     return found
+
+
+def _reports(
+    verdicts: list[WindowVerdict], outcomes: list[OutcomesVerdict]
+) -> list[tuple[str, WindowVerdict | OutcomesVerdict]]:
+    """Return the windows with a report worth a look, each once, with what to call it."""
+    found: dict[tuple[str, datetime], tuple[str, WindowVerdict | OutcomesVerdict]] = {
+        (verdict.variant, verdict.window_start): (f"Report of {verdict.variant}", verdict)
+        for verdict in verdicts
+    }
+    for one in outcomes:
+        label = f"Report of {one.variant}, {moment(one.window_start)} UTC"
+        found.setdefault((one.variant, one.window_start), (label, one))
+    return list(found.values())

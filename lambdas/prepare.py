@@ -11,6 +11,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from driftgauge.capture.ground_truth import GroundTruth, read_ground_truth
 from driftgauge.capture.positions import schema_of
+from driftgauge.capture.probes import without_probes
 from driftgauge.capture.reader import read_capture
 from driftgauge.capture.text_names import captured_names
 from driftgauge.columns import Rejects, RowBatch
@@ -105,7 +106,8 @@ def read_captures(
     place = "/".join(filter(None, (config.capture.prefix, config.endpoint.name, variant)))
 
     def read(stream: BinaryIO, source: str) -> Iterator[RowBatch]:
-        return read_capture(stream, schema=schema, source=source, rejects=rejects)
+        batches = read_capture(stream, schema=schema, source=source, rejects=rejects)
+        return map(without_probes, batches)
 
     for day in days(window.start, window.end + timedelta(hours=1)):
         for info in objects.list(f"{place}/{day:%Y/%m/%d}/"):

@@ -1,5 +1,8 @@
 """Profiles captured traffic as it arrives: one small mergeable profile per object and grain.
 
+Beside it go the predictions that labels are joined to, and a sample of the rows, for monitors
+that have outcomes, bias or attributions.
+
 Trigger: an SQS queue of EventBridge "Object Created" events of the capture buckets. Every object
 that this function writes has a key and bytes that depend on the capture object alone, so an
 event that is delivered twice changes nothing.
@@ -17,6 +20,7 @@ import msgspec
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from driftgauge.capture.locations import Location, is_manifest, locate
+from driftgauge.capture.probes import without_probes
 from driftgauge.capture.sources import SourceReader
 from driftgauge.columns import RejectedSample, Rejects
 from driftgauge.config import MonitorConfig
@@ -28,6 +32,7 @@ from driftgauge.profile.spec import ProfileSpec
 from driftgauge.windows import WindowGrid
 from lambdas.events import CreatedObject, process_batch, read_created, settle_key
 from lambdas.hooks import read_preprocess
+from lambdas.kept_rows import KeptRows, kept_rows
 from lambdas.runtime import Measure, Runtime, logger, publish_metrics, runtime
 
 _Parts = dict[datetime, Profile]
@@ -89,7 +94,8 @@ def profile_object(
     spec = run.baseline(store, current.baseline).spec
     digest = store.capture_digest(bucket=created.bucket, key=created.key, tag=created.tag)
     rejects = Rejects()
-    parts = read_profiles(run, config, spec, place, created, rejects)
+    kept = kept_rows(config, spec)
+    parts = read_profiles(run, config, spec, place, created, rejects, kept)
     home = place.variant or config.endpoint.variants[0]
     if rejects.total:
         hour = place.hour or modified(run, created)
@@ -103,6 +109,9 @@ def profile_object(
         store.objects.write(
             samples, encode_samples(rejects.samples), content_type="application/x-ndjson"
         )
+    # Before the profiles: each of those makes its window be evaluated with all there is.
+    for key, data in kept.files(store, baseline=current.baseline, digest=digest):
+        store.objects.write(key, data)
     for variant, own in sorted(parts.items()):
         for start, part in sorted(own.items(), key=lambda item: item[0]):
             name = store.profile_key(
@@ -146,8 +155,12 @@ def read_profiles(
     place: Location,
     created: CreatedObject,
     rejects: Rejects,
+    kept: KeptRows,
 ) -> dict[str, _Parts]:
-    """Stream an object into one profile per variant and grain of inference time."""
+    """Stream an object into one profile per variant and grain of inference time.
+
+    What the monitor keeps of rows besides is collected in ``kept``.
+    """
     reader = SourceReader(
         capture=config.capture,
         variants=config.endpoint.variants,
@@ -164,8 +177,9 @@ def read_profiles(
         )
         for variant, batch in batches:
             own = sums.setdefault(variant, {})
-            for start, rows in split_by_grain(batch, config.grid.grain):
+            for start, rows in split_by_grain(without_probes(batch), config.grid.grain):
                 own.setdefault(start, ProfileSum(spec)).add(profile_batch(spec, rows))
+                kept.add(variant, start, rows)
     return {
         variant: {start: total.result() for start, total in own.items()}
         for variant, own in sums.items()

@@ -41,6 +41,9 @@ class RetrainingFiles:
         Champion against challenger.
     baseline : str
         Training table of the new baseline: served rows with the challenger's scores.
+    outcomes : str
+        The holdout with the challenger's scores: labelled rows that it has not learnt from, which
+        the new baseline's quality and bias are measured on.
     """
 
     train: str
@@ -51,6 +54,7 @@ class RetrainingFiles:
     predictions: str
     comparison: str
     baseline: str
+    outcomes: str
 
     @classmethod
     def of(cls, store: MonitorStore, execution: str) -> RetrainingFiles:
@@ -64,6 +68,7 @@ class RetrainingFiles:
             predictions=store.retraining_key(execution, "predictions.csv"),
             comparison=store.retraining_key(execution, "comparison.json"),
             baseline=store.retraining_key(execution, "baseline.csv"),
+            outcomes=store.retraining_key(execution, "outcomes.csv"),
         )
 
 

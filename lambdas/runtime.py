@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import (
@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from driftgauge.baseline import Baseline, read_baseline
 from driftgauge.config import MonitorConfig, MonitorSet, read_monitor_set
 from driftgauge.errors import BaselineError, ConfigError, ObjectNotFoundError
+from driftgauge.outcome_baseline import OutcomeBaseline, read_outcome_baseline
 from driftgauge.store import Current, MonitorStore, S3Objects
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 NAMESPACE = "driftgauge"
 _READERS = 16
 _CACHED_BASELINES = 8
+_Kept = TypeVar("_Kept")
 
 logger = Logger()
 
@@ -76,6 +78,7 @@ class Runtime:
         self.settings = settings
         self.monitors = monitors
         self._baselines: OrderedDict[tuple[str, str], Baseline] = OrderedDict()
+        self._outcomes: OrderedDict[tuple[str, str], OutcomeBaseline | None] = OrderedDict()
 
     @cached_property
     def s3(self) -> S3Client:
@@ -124,15 +127,35 @@ class Runtime:
 
     def baseline(self, store: MonitorStore, version: str) -> Baseline:
         """Return a baseline; versions never change, so they are kept in memory."""
-        key = (store.monitor, version)
-        if key not in self._baselines:
-            self._baselines[key] = read_baseline(
+        return _remembered(
+            self._baselines,
+            (store.monitor, version),
+            lambda: read_baseline(
                 lambda name: store.objects.read(store.baseline_key(version, name))
-            )
-        self._baselines.move_to_end(key)
-        while len(self._baselines) > _CACHED_BASELINES:
-            self._baselines.popitem(last=False)
-        return self._baselines[key]
+            ),
+        )
+
+    def outcome_baseline(self, store: MonitorStore, version: str) -> OutcomeBaseline | None:
+        """Return what a baseline says of outcomes; None if nothing."""
+        return _remembered(
+            self._outcomes,
+            (store.monitor, version),
+            lambda: read_outcome_baseline(
+                lambda name: store.objects.read(store.baseline_key(version, name))
+            ),
+        )
+
+
+def _remembered(
+    known: OrderedDict[tuple[str, str], _Kept], key: tuple[str, str], make: Callable[[], _Kept]
+) -> _Kept:
+    """Return what is kept in memory under a key, made if it is not there."""
+    if key not in known:
+        known[key] = make()
+    known.move_to_end(key)
+    while len(known) > _CACHED_BASELINES:
+        known.popitem(last=False)
+    return known[key]
 
 
 @cache
@@ -160,7 +183,7 @@ class Measure:
 
     name: str
     value: float
-    unit: Literal["Count", "Percent", "None"] = "Count"
+    unit: Literal["Count", "Percent", "Seconds", "None"] = "Count"
 
 
 def publish_metrics(

@@ -27,12 +27,16 @@ class VariantState:
         When that window was last evaluated.
     scheduled_through : datetime or None
         End of the last window that the schedule has dealt with.
+    judged_end, explained_end : datetime or None
+        End of the newest window that was judged with labels, and by its attributions.
     """
 
     newest_start: datetime | None = None
     newest_end: datetime | None = None
     evaluated_at: datetime | None = None
     scheduled_through: datetime | None = None
+    judged_end: datetime | None = None
+    explained_end: datetime | None = None
     version: int = 1
 
     @property

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from driftgauge.config import MonitorConfig
 from driftgauge.drift.verdict import WindowVerdict
 from driftgauge.errors import DriftgaugeError, ObjectNotFoundError
+from driftgauge.outcome_verdict import OutcomesVerdict, decode_outcomes_verdict
 from driftgauge.store import Current, MonitorStore, S3Objects
 from driftgauge.windows import Window
 from local.aws import EmbeddedAws
@@ -190,6 +191,15 @@ class Observer:
             return None
         arrived = verdict.rows + verdict.rejected_total + verdict.other_baseline_rows
         return verdict if arrived >= rows else None
+
+    def outcomes(self, window: Window, *, labelled: int) -> OutcomesVerdict | None:
+        """Return what is said about a window's outcomes once that many rows have a label."""
+        key = self.store.report_key(variant=self.variant, window=window, name="outcomes.json")
+        try:
+            verdict = decode_outcomes_verdict(self.store.objects.read(key))
+        except ObjectNotFoundError:
+            return None
+        return verdict if verdict.labels.counts.labelled >= labelled else None
 
     def report(self, window: Window) -> bytes:
         """Return a window's HTML report."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -14,56 +14,35 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-_STYLES = {"ok": "green", "drift": "bold red", "OK": "green", "ALARM": "bold red"}
-_COLUMNS = (
-    ("week from", 10, "left"),
-    ("rows", 5, "right"),
-    ("furthest feature", 16, "left"),
-    ("effect", 6, "right"),
-    ("p (Holm)", 8, "right"),
-    ("verdict", 7, "left"),
-    ("alarm", 5, "left"),
-    ("model", 8, "left"),
-    ("took", 6, "right"),
-)
+_STYLES = {
+    "ok": "green",
+    "OK": "green",
+    "drift": "bold red",
+    "decay": "bold red",
+    "ALARM": "bold red",
+}
 
 
-@dataclass(frozen=True, kw_only=True)
-class WeekRow:
-    """One line of the table of weeks, as text."""
+@dataclass(frozen=True)
+class WeekColumn:
+    """A column of the table of weeks; numbers stand right."""
 
-    week: str
-    rows: str
-    feature: str
-    effect: str
-    p_value: str
-    verdict: str
-    alarm: str
-    model: str
-    took: str
+    name: str
+    width: int
+    numeric: bool = False
 
-    @property
-    def cells(self) -> tuple[str, ...]:
-        """The cells in the order of the columns."""
-        return (
-            self.week,
-            self.rows,
-            self.feature,
-            self.effect,
-            self.p_value,
-            self.verdict,
-            self.alarm,
-            self.model,
-            self.took,
-        )
+    def padded(self, cell: str) -> str:
+        """Return a cell as wide as the column."""
+        return cell.rjust(self.width) if self.numeric else cell.ljust(self.width)
 
 
 class WeekTable:
     """The table of weeks while it grows, with a progress bar below it."""
 
-    def __init__(self, console: Console, total: int) -> None:
+    def __init__(self, console: Console, total: int, columns: Sequence[WeekColumn]) -> None:
         self._console = console
-        self._rows: list[WeekRow] = []
+        self._columns = tuple(columns)
+        self._rows: list[tuple[str, ...]] = []
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -76,20 +55,22 @@ class WeekTable:
 
     def _render(self) -> Group:
         table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 1, 0, 0))
-        for name, width, side in _COLUMNS:
+        for column in self._columns:
             table.add_column(
-                name, min_width=width, justify="right" if side == "right" else "left", no_wrap=True
+                column.name,
+                min_width=column.width,
+                justify="right" if column.numeric else "left",
+                no_wrap=True,
             )
         for row in self._rows:
-            cells = [Text(cell, style=_STYLES.get(cell, "")) for cell in row.cells]
-            table.add_row(*cells)
+            table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
         return Group(table, self._progress)
 
     @contextmanager
     def showing(self) -> Iterator[None]:
         """Show the table; on a terminal it is redrawn in place until the block ends."""
         if not self._console.is_terminal:
-            self._console.print(_line(tuple(name for name, _, _ in _COLUMNS)), soft_wrap=True)
+            self._print(tuple(column.name for column in self._columns))
             yield
             return
         with Live(self._render(), console=self._console, refresh_per_second=8) as live:
@@ -105,32 +86,21 @@ class WeekTable:
         self._progress.update(self._task, description=text)
         self._redraw()
 
-    def add(self, row: WeekRow) -> None:
-        """Add a week that is done."""
-        self._rows.append(row)
+    def add(self, cells: Sequence[str]) -> None:
+        """Add a week that is done, with a cell for each column."""
+        self._rows.append(tuple(cells))
         self._progress.advance(self._task)
         if self._live is None:
-            self._console.print(_line(row.cells), soft_wrap=True, highlight=False)
+            self._print(self._rows[-1])
         self._redraw()
 
-    def replace_last(self, row: WeekRow) -> None:
-        """Correct the last week, for instance when its alarm has changed."""
-        self._rows[-1] = row
-        if self._live is None:
-            self._console.print(_line(row.cells), soft_wrap=True, highlight=False)
-        self._redraw()
+    def _print(self, cells: tuple[str, ...]) -> None:
+        padded = [column.padded(cell) for column, cell in zip(self._columns, cells, strict=True)]
+        self._console.print(" ".join(padded).rstrip(), soft_wrap=True, highlight=False)
 
     def _redraw(self) -> None:
         if self._live is not None:
             self._live.update(self._render())
-
-
-def _line(cells: tuple[str, ...]) -> str:
-    parts = [
-        cell.rjust(width) if side == "right" else cell.ljust(width)
-        for cell, (_, width, side) in zip(cells, _COLUMNS, strict=True)
-    ]
-    return " ".join(parts).rstrip()
 
 
 class Screen:
@@ -192,6 +162,6 @@ class Screen:
         """Say that the demo cannot go on."""
         self.console.print(Text(text, style="bold red"), soft_wrap=True)
 
-    def weeks(self, total: int) -> WeekTable:
+    def weeks(self, total: int, columns: Sequence[WeekColumn]) -> WeekTable:
         """Return a table of weeks."""
-        return WeekTable(self.console, total)
+        return WeekTable(self.console, total, columns)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from driftgauge.config import MonitorConfig, MonitorSet
 from driftgauge.errors import ConfigError
-from driftgauge.report.compatible_metrics import Publisher
+from driftgauge.report.compatible_metrics import MonitorType, Publisher
 
 # A state machine's name has 80 characters at most; "{deployment}-{monitor}-retraining" is ours.
 _LONGEST_PAIR = 80 - len("--retraining")
@@ -75,6 +75,10 @@ class Deployment:
         """Return the name of the composite alarm that stands for the whole monitor."""
         return f"{self.name}-{monitor}"
 
+    def retraining_alarm_name(self, monitor: str, variant: str) -> str:
+        """Return the name of the composite alarm that starts the retraining of a variant."""
+        return self.alarm_name(monitor, variant, "retraining")
+
     def retraining_name(self, monitor: str) -> str:
         """Return the name of a monitor's retraining state machine."""
         return f"{self.name}-{monitor}-retraining"
@@ -116,24 +120,30 @@ def ground_truth_folder(monitor: MonitorConfig) -> str:
     return f"{prefix}/" if prefix else ""
 
 
-def compatible_namespace(monitor: MonitorConfig) -> str | None:
-    """Return the namespace of a monitor's metrics under Model Monitor's names; None: it has none.
+def compatible_namespaces(monitor: MonitorConfig) -> list[str]:
+    """Return the namespaces of a monitor's metrics under Model Monitor's names; it may have none.
 
     Examples
     --------
     >>> from driftgauge.config import EndpointSettings, ModelMonitorMetricsSettings
     >>> settings = ModelMonitorMetricsSettings(schedule="churn-hourly")
     >>> endpoint = EndpointSettings(name="churn")
-    >>> compatible_namespace(
+    >>> compatible_namespaces(
     ...     MonitorConfig(name="churn", endpoint=endpoint, model_monitor_metrics=settings)
     ... )
-    'aws/sagemaker/Endpoints/data-metrics'
+    ['aws/sagemaker/Endpoints/data-metrics']
     """
     settings = monitor.model_monitor_metrics
     if settings is None:
-        return None
+        return []
     endpoint = None if settings.batch else monitor.endpoint.name
     publisher = Publisher(
         schedule=settings.schedule, endpoint=endpoint, namespace=settings.namespace
     )
-    return publisher.namespace_of("data")
+    kinds: dict[MonitorType, bool] = {
+        "data": True,
+        "model": monitor.outcomes is not None,
+        "bias": monitor.bias is not None,
+        "explainability": monitor.attribution is not None,
+    }
+    return sorted({publisher.namespace_of(kind) for kind, judged in kinds.items() if judged})

@@ -6,39 +6,43 @@ import json
 from typing import Any
 
 import aws_cdk as cdk
-from aws_cdk import aws_events as events
-from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_lambda_event_sources as event_sources
 from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_sns as sns
-from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from driftgauge.config import MonitorConfig
 from stacks.buckets import Buckets
 from stacks.constructs.alarms import MonitorAlarms
 from stacks.constructs.dashboard import DeploymentDashboard
-from stacks.constructs.function import Function, FunctionDefaults
+from stacks.constructs.function import ONE_CPU_MB, Function, FunctionDefaults
 from stacks.constructs.queue import (
     DeadLetterQueue,
     as_target,
+    queue_objects,
     queue_with_dead_letters,
+    read_queue,
     visibility_for,
 )
 from stacks.constructs.schedule import evaluation_times
 from stacks.deployment import (
     Deployment,
     capture_folder,
-    compatible_namespace,
+    compatible_namespaces,
     hook_places,
     transform_places,
 )
 from stacks.limits import check_size
+from stacks.outcomes import (
+    add_explain,
+    add_labels,
+    judged_rooms,
+    let_judge_outcomes,
+    model_places,
+    written_rows,
+)
 
-# One full virtual CPU; more does not help a function that computes in one thread.
-ONE_CPU_MB = 1769
 # Keeps a backlog of captures from taking all the concurrency of the account.
 PROFILE_CONCURRENCY = 20
 EVALUATE_CONCURRENCY = 2
@@ -73,6 +77,8 @@ class MonitoringStack(cdk.Stack):
         self._profile()
         self.baseline = self._baseline()
         self._evaluate()
+        add_labels(self, self._defaults)
+        add_explain(self, self._defaults)
         self._watch()
         check_size(self, monitors=len(deployment.monitors.monitors))
 
@@ -95,7 +101,7 @@ class MonitoringStack(cdk.Stack):
             reason="The preprocess hooks of the monitors.",
         )
         profile.read_store("current.json", "baseline/*")
-        profile.write_store("profiles/*", "quarantine/*")
+        profile.write_store("profiles/*", "quarantine/*", *written_rows(self._deployment))
         dead_letters = self._dead_letters("profile", "capture objects that cannot be read")
         queue = queue_with_dead_letters(
             self,
@@ -110,15 +116,16 @@ class MonitoringStack(cdk.Stack):
             for monitor in self._deployment
         }
         for (bucket, folder), monitor in folders.items():
-            self._queue_objects(
+            queue_objects(
+                self,
                 f"Captures-{monitor.name}",
                 bucket=bucket,
-                key={"prefix": folder},
+                keys=[{"prefix": folder}],
                 queue=target,
                 dead_letters=dead_letters,
                 description=f"Captures of endpoint {monitor.endpoint.name}: profile",
             )
-        _read(profile, queue, batch_size=10, max_concurrency=PROFILE_CONCURRENCY)
+        read_queue(profile.function, queue, batch_size=10, max_concurrency=PROFILE_CONCURRENCY)
 
     def _baseline(self) -> lambda_.IFunction:
         baseline = Function(
@@ -132,6 +139,11 @@ class MonitoringStack(cdk.Stack):
         )
         baseline.read_store("current.json", "training-data/*", "retraining/*")
         baseline.write_store("current.json", "baseline/*", "models/*")
+        # Its attributions are those that later windows are compared with.
+        baseline.read_places(
+            model_places(self._deployment, self._buckets.store),
+            reason="The models that monitors name.",
+        )
         dead_letters = self._dead_letters("baseline", "training data that cannot be read")
         queue = queue_with_dead_letters(
             self,
@@ -140,15 +152,16 @@ class MonitoringStack(cdk.Stack):
             # One message is one call: whoever dropped a bad file is told within the hour.
             visibility=cdk.Duration.minutes(16),
         )
-        self._queue_objects(
+        queue_objects(
+            self,
             "TrainingDataDropped",
             bucket=self._buckets.store,
-            key={"wildcard": "*/training-data/*"},
+            keys=[{"wildcard": "*/training-data/*"}],
             queue=as_target(self, "TrainingDataTarget", queue),
             dead_letters=dead_letters,
             description="Training data was dropped: make it the baseline",
         )
-        _read(baseline, queue, batch_size=1, max_concurrency=2)
+        read_queue(baseline.function, queue, batch_size=1, max_concurrency=2)
         return baseline.function
 
     def _evaluate(self) -> None:
@@ -171,13 +184,14 @@ class MonitoringStack(cdk.Stack):
             "evidence/*",
         )
         evaluate.write_store("rollups/*", "reports/*", "state/*", "evidence/*")
+        let_judge_outcomes(evaluate, self._deployment)
         evaluate.read_places(
             hook_places(monitor.capture.hooks.postprocess for monitor in self._deployment),
             reason="The postprocess hooks of the monitors.",
         )
-        namespaces = set(map(compatible_namespace, self._deployment)) - {None}
+        namespaces = {name for one in self._deployment for name in compatible_namespaces(one)}
         if namespaces:
-            evaluate.put_metrics(str(name) for name in namespaces)
+            evaluate.put_metrics(namespaces)
         dead_letters = self._dead_letters("evaluate", "windows that were not evaluated")
         role = self._scheduler_role(evaluate, dead_letters)
         for monitor in self._deployment:
@@ -188,17 +202,18 @@ class MonitoringStack(cdk.Stack):
                 visibility=visibility_for(evaluate.timeout),
                 delay=cdk.Duration.seconds(int(monitor.debounce.total_seconds())),
             )
-            self._queue_objects(
+            queue_objects(
+                self,
                 f"Profiles-{monitor.name}",
                 bucket=self._buckets.store,
-                key={"prefix": f"{monitor.name}/profiles/"},
+                keys=[{"prefix": f"{monitor.name}/{room}/"} for room in judged_rooms(monitor)],
                 queue=as_target(self, f"ArrivalsTarget-{monitor.name}", queue),
                 dead_letters=dead_letters,
                 description=f"Profiles of monitor {monitor.name}: evaluate once it is quiet",
             )
             # Many profiles make one evaluation: the messages of a second are taken together.
-            _read(
-                evaluate,
+            read_queue(
+                evaluate.function,
                 queue,
                 batch_size=100,
                 max_concurrency=EVALUATE_CONCURRENCY,
@@ -275,31 +290,3 @@ class MonitoringStack(cdk.Stack):
             holds=holds,
             topic=self._topic,
         )
-
-    def _queue_objects(
-        self,
-        construct_id: str,
-        *,
-        bucket: str,
-        key: dict[str, str],
-        queue: sqs.IQueue,
-        dead_letters: DeadLetterQueue,
-        description: str,
-    ) -> None:
-        events.Rule(
-            self,
-            construct_id,
-            description=description,
-            event_pattern=events.EventPattern(
-                source=["aws.s3"],
-                detail_type=["Object Created"],
-                detail={"bucket": {"name": [bucket]}, "object": {"key": [key]}},
-            ),
-            targets=[targets.SqsQueue(queue, dead_letter_queue=dead_letters.target)],
-        )
-
-
-def _read(function: Function, queue: sqs.IQueue, **settings: Any) -> None:
-    function.function.add_event_source(
-        event_sources.SqsEventSource(queue, report_batch_item_failures=True, **settings)
-    )

@@ -22,6 +22,7 @@ from stacks.buckets import Buckets
 from stacks.constructs.acknowledgements import acknowledge, acknowledge_wildcards
 from stacks.constructs.function import LOG_RETENTION, Function, FunctionDefaults
 from stacks.constructs.queue import DeadLetterQueue
+from stacks.constructs.retraining_alarm import starting_alarms
 from stacks.deployment import Deployment
 from stacks.limits import check_size
 
@@ -189,15 +190,12 @@ class RetrainingStack(cdk.Stack):
             events.Rule(
                 scope,
                 f"Drift-{variant}",
-                description=f"Monitor {monitor.name}, variant {variant}, drifts: retrain",
+                description=f"Monitor {monitor.name}, variant {variant}, is unwell: retrain",
                 event_pattern=events.EventPattern(
                     source=["aws.cloudwatch"],
                     detail_type=["CloudWatch Alarm State Change"],
                     detail={
-                        "alarmName": [
-                            self._deployment.alarm_name(monitor.name, variant, kind)
-                            for kind in monitor.retraining.triggers
-                        ],
+                        "alarmName": starting_alarms(self._deployment, monitor, variant),
                         "state": {"value": ["ALARM"]},
                     },
                 ),
@@ -279,7 +277,8 @@ def _make_steps(
         iam.PolicyStatement(actions=["states:ListExecutions"], resources=machines)
     )
     prepare = step("prepare", "Collects recent rows with their labels", 3538, 15)
-    prepare.read_captures(ground_truth=True)
+    prepare.read_captures()
+    prepare.read_labels(defaults.deployment)
     prepare.read_store("current.json", "baseline/*", "retraining/*")
     prepare.write_store("retraining/*")
     train = step("train", "Trains the built-in logistic regression", 3538, 15)

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import math
+from datetime import timedelta
 from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from driftgauge.config import MonitorConfig, OutcomeSettings
 from stacks.buckets import CAPTURE_OUTPUT, STORE_OUTPUT
 from stacks.deployment import Deployment
 
-# How long each room of the store is kept, in days. Baselines, models, reports and the pointer are
-# kept for good: they are small, and they are the record of what was decided.
+# How long each room of the store is kept, in days. Baselines, models, reports, attributions and
+# the pointer are kept for good: they are small, and they are the record of what was decided.
 ROOM_DAYS = {
     # A year and a month, so that a window can be compared with the same one a year before.
     "profiles": 400,
     # As long as what they are the sums of.
     "rollups": 400,
-    "predictions": 400,
     # Both hold rows of the traffic itself: no longer than somebody may want to look.
     "quarantine": 30,
     "retraining": 90,
 }
+# What labels are joined with, and rows that are explained: for as long as labels may come.
+OUTCOME_ROOMS = ("predictions", "labels", "samples")
+# Somebody may have to redrive a queue whose messages live for two weeks.
+OUTCOME_MARGIN_DAYS = 14
 REPLACED_VERSION_DAYS = 30
 # Rooms whose replaced versions nobody looks at: a rollup is written again at each evaluation, and
-# made anew when it is not there.
-WORTHLESS_VERSIONS = ("rollups",)
+# made anew when it is not there; sums of predictions and the labels that still wait likewise.
+WORTHLESS_VERSIONS = ("rollups", *OUTCOME_ROOMS)
 ACCESS_LOG_DAYS = 90
 
 
@@ -65,10 +71,7 @@ class StorageStack(cdk.Stack):
             expired_object_delete_marker=True,
         )
         for monitor in deployment:
-            # Working files of a retraining lie beside the record that its cool-down looks at.
-            shortest = {"retraining": monitor.retraining.cooldown.days + 1}
-            for room, room_days in ROOM_DAYS.items():
-                days = max(room_days, shortest.get(room, 0))
+            for room, days in room_days(monitor).items():
                 store.add_lifecycle_rule(
                     id=f"{monitor.name}-{room}",
                     prefix=f"{monitor.name}/{room}/",
@@ -101,6 +104,26 @@ class StorageStack(cdk.Stack):
             "NotificationConfiguration.EventBridgeConfiguration.EventBridgeEnabled", True
         )
         return bucket
+
+
+def room_days(monitor: MonitorConfig) -> dict[str, int]:
+    """Return how long the rooms of a monitor are kept that are not kept for good, in days.
+
+    Rooms of outcomes are among them whether or not the monitor has outcomes now: rows that it
+    kept when it had must go, too.
+
+    Examples
+    --------
+    >>> from driftgauge.config import EndpointSettings
+    >>> days = room_days(MonitorConfig(name="churn", endpoint=EndpointSettings(name="churn")))
+    >>> days["retraining"], days["predictions"]
+    (90, 105)
+    """
+    lookback = (monitor.outcomes or OutcomeSettings()).lookback
+    needed = math.ceil((lookback + monitor.window) / timedelta(days=1)) + OUTCOME_MARGIN_DAYS
+    # Working files of a retraining lie beside the record that its cool-down looks at.
+    retraining = max(ROOM_DAYS["retraining"], monitor.retraining.cooldown.days + 1)
+    return {**ROOM_DAYS, "retraining": retraining, **dict.fromkeys(OUTCOME_ROOMS, needed)}
 
 
 _PROTECTED: dict[str, Any] = {

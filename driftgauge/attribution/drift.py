@@ -188,6 +188,7 @@ def judge_attribution(
         distance=distance,
         low=None if error is None else max(0.0, distance - _Z95 * error),
         high=None if error is None else min(1.0, distance + _Z95 * error),
+        min_distance=settings.min_distance if mode == "sound" else None,
         features=features,
         violations=(describe_violation(label, score, settings.ndcg_limit),) if failed else (),
         expected_value=window.expected_value(label),
@@ -333,6 +334,7 @@ def _nothing(
         ndcg=None,
         ndcg_limit=settings.ndcg_limit,
         distance=None,
+        min_distance=settings.min_distance if mode == "sound" else None,
         features=tuple(
             FeatureAttribution(
                 name=name,

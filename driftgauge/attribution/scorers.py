@@ -19,6 +19,7 @@ from driftgauge.attribution.kernel_shap import Scorer
 from driftgauge.attribution.rows import FeatureRows
 from driftgauge.capture.documents import documents_of
 from driftgauge.capture.payload import PayloadError
+from driftgauge.capture.probes import probe_id
 from driftgauge.capture.settings import is_index
 from driftgauge.capture.types import Scalar, read_scalar
 from driftgauge.errors import AttributionError
@@ -95,7 +96,8 @@ def matrix_scorer(function: Callable[[NDArray[Any]], Any], *, name: str = "the s
 class EndpointScorer:
     """A SageMaker endpoint, or one variant of it; every call is one invocation.
 
-    A shadow variant cannot be called: name an endpoint, or a variant without traffic.
+    A shadow variant cannot be called: name an endpoint, or a variant without traffic. Calls carry
+    an InferenceId by which ``capture.probes`` tells them from traffic.
 
     Attributes
     ----------
@@ -130,6 +132,7 @@ class EndpointScorer:
             encode_rows(rows, self.request),
             content_type=kind,
             accept=kind,
+            inference_id=probe_id(),
             variant=self.variant,
             region=self.region,
             client=self.client,

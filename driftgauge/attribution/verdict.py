@@ -71,6 +71,8 @@ class AttributionVerdict:
         Total variation distance of the shares.
     low, high : float or None
         Its 95 % interval by the delta method; None where nothing varies.
+    min_distance : float or None
+        A smaller distance is no drift. Strict mode has none.
     features : tuple of FeatureAttribution
         In the order of the baseline.
     violations : tuple of AttributionViolation
@@ -89,6 +91,7 @@ class AttributionVerdict:
     distance: float | None
     low: float | None = None
     high: float | None = None
+    min_distance: float | None = None
     features: tuple[FeatureAttribution, ...] = ()
     violations: tuple[AttributionViolation, ...] = ()
     expected_value: float | None = None

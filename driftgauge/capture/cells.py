@@ -31,6 +31,7 @@ from driftgauge.capture.grid import (
     blank_out,
     grid_of_text,
 )
+from driftgauge.capture.short_numbers import ShortNumbers
 from driftgauge.capture.types import Cell, column_of_codes, read_text
 from driftgauge.columns import Column, TypeCounts
 
@@ -43,6 +44,8 @@ except ImportError:  # no wheel for this platform: slower, same result
 # JSON would skip or nest these, so that a cell with one of them could pass for a number.
 _STRANGE: Final = b" \t\r[]{}"
 _JSON_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
+# Texts that are not tried as short numbers after one that was none.
+_TEXTS_UNTRIED: Final = 15
 _MOST_KNOWN_CELLS = 10_000
 
 
@@ -56,6 +59,9 @@ class CellDecoder:
         self._mixed: set[int] = set()
         # Whether cells were empty recently: another hint.
         self._holes = False
+        # How many more texts are not tried as short numbers, since one was none: another hint.
+        self._untried = 0
+        self._short = ShortNumbers()
         self._known: dict[bytes, Cell] = {}
         self._known_columns: dict[int, KnownCells] = {}
 
@@ -89,15 +95,21 @@ class CellDecoder:
         wordy |= {column for column in range(grid.width) if self._starts_with_word(grid, column)}
         grid.view[grid.ends[:, -1]] = COMMA
         found = self._words(grid, sorted(wordy))
-        numbers = self._numbers(grid, [c for c in range(grid.width) if c not in found])
+        chosen = [c for c in range(grid.width) if c not in found]
+        numbers = self._short_numbers(grid, chosen)
         if numbers is None:
-            mixed = [c for c in range(grid.width) if c not in found and not _is_numeric(grid, c)]
+            _blank_out(grid, sorted(wordy))
+            numbers = self._numbers(grid, chosen)
+        if numbers is None:
+            mixed = [c for c in chosen if not _is_numeric(grid, c)]
             self._mixed.update(mixed)
             found.update(self._words(grid, mixed))
-            numbers = self._numbers(grid, [c for c in range(grid.width) if c not in found])
+            _blank_out(grid, mixed)
+            chosen = [c for c in chosen if c not in found]
+            numbers = self._numbers(grid, chosen)
         if numbers is None:
             # A number JSON cannot hold, such as 1e400.
-            numbers = self._words(grid, [c for c in range(grid.width) if c not in found])
+            numbers = self._words(grid, chosen)
         found.update(numbers)
         columns = [found[column] for column in range(grid.width)]
         self._mixed -= {column for column in self._mixed if not columns[column].words}
@@ -110,6 +122,24 @@ class CellDecoder:
         if not cell:
             cell = grid.cell(int(np.argmax(grid.ends[:, column] > grid.starts(column))), column)
         return bool(cell) and _JSON_NUMBER.fullmatch(cell) is None
+
+    def _short_numbers(self, grid: Grid, chosen: list[int]) -> dict[int, Column] | None:
+        """Parse columns of numbers of few digits; None if one of them holds anything else."""
+        if self._untried:
+            self._untried -= 1
+            return None
+        read = self._short.read(grid, chosen) if chosen else None
+        if read is None:
+            self._untried = _TEXTS_UNTRIED
+            return None
+        table, fractional = read
+        return {
+            column: Column(
+                numbers=numbers,
+                types=TypeCounts(integral=grid.rows - points, fractional=points),
+            )
+            for column, numbers, points in zip(chosen, table, fractional, strict=True)
+        }
 
     def _numbers(self, grid: Grid, chosen: list[int]) -> dict[int, Column] | None:
         """Parse columns as numbers; None if one of them holds anything else.
@@ -175,8 +205,6 @@ class CellDecoder:
                 found.update(self._long_words(grid, own, *some))
             else:
                 found.update(self._short_words(grid, own, *some))
-        for first, last in _runs(columns):
-            blank_out(grid, first, last)
         return found
 
     def _short_words(
@@ -260,6 +288,11 @@ def _without_empty(grid: Grid, columns: list[int]) -> NDArray[np.bool_] | None:
     if empty is not None:
         grid.view[grid.ends[:, columns][empty]] = BLANK
     return empty
+
+
+def _blank_out(grid: Grid, columns: list[int]) -> None:
+    for first, last in _runs(columns):
+        blank_out(grid, first, last)
 
 
 def _runs(columns: list[int]) -> list[tuple[int, int]]:

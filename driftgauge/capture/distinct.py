@@ -18,6 +18,10 @@ Keys = list[Words]
 # Pieces longer than this have no key.
 LONGEST_KEY: Final = PADDING - 8
 _TABLE_BITS = 14
+# A table of few keys is tried to be so many bits larger than their number, and stays in the cache.
+_SPARE_BITS = 3
+# Where the words of a column are looked for first.
+_FIRST_ROWS = 4096
 _MIXERS = tuple(
     np.array([(seed + 2 * i) * 0x9E3779B97F4A7C15 % 2**64 | 1 for i in range(8)], dtype=np.uint64)
     for seed in (1, 0x5851F42D4C957F2D, 0x14057B7EF767814F)
@@ -110,7 +114,7 @@ def _first_places(keys: Keys, places: Index, columns: int) -> Index | None:
     table = np.empty(columns << _TABLE_BITS, dtype=np.intp)
     own_part = np.arange(columns) << _TABLE_BITS
     for mixers in _MIXERS:
-        slots = (_slots(keys, mixers).reshape(-1, columns) | own_part).ravel()
+        slots = (_slots(keys, mixers, _TABLE_BITS).reshape(-1, columns) | own_part).ravel()
         table[slots[::-1]] = places[::-1]  # the last assignment wins: the first place
         first: Index = table[slots]
         if all(bool((key[first] == key).all()) for key in keys):
@@ -118,12 +122,12 @@ def _first_places(keys: Keys, places: Index, columns: int) -> Index | None:
     return None
 
 
-def _slots(keys: Keys, mixers: Words) -> Index:
+def _slots(keys: Keys, mixers: Words, bits: int) -> Index:
     """Return hashes: the highest bits of products, to which all bits of a key contribute."""
     mixed = keys[0] * mixers[0]
     for key, mixer in zip(keys[1:], mixers[1:], strict=False):
         mixed ^= key * mixer
-    mixed >>= np.uint64(64 - _TABLE_BITS)
+    mixed >>= np.uint64(64 - bits)
     slots: Index = mixed.view(np.intp)  # they are small
     return slots
 
@@ -139,10 +143,11 @@ class KnownCells:
         self._cells: list[Cell] = []
         self._known: Keys = []
         self._mixers: Words | None = None
+        self._bits = 0
         self._keys: Keys = []
         self._codes: Index = np.empty(0, dtype=np.intp)
 
-    def number(self, keys: Keys) -> tuple[Index, list[Cell]] | None:
+    def number(self, keys: Keys) -> tuple[NDArray[np.int32], list[Cell]] | None:
         """Return the cells of a column as numbers; None if some are new.
 
         Parameters
@@ -156,19 +161,28 @@ class KnownCells:
         """
         if self._mixers is None or len(keys) != len(self._keys):
             return None
-        slots = _slots(keys, self._mixers)
+        slots = _slots(keys, self._mixers, self._bits)
         for key, known in zip(keys, self._keys, strict=True):
             if not np.array_equal(known.take(slots, mode="clip"), key):
                 return None
-        codes = self._codes.take(slots, mode="clip")
-        rows = codes.shape[0]
-        first = np.full(len(self._cells), rows)
-        first[codes[::-1]] = np.arange(rows - 1, -1, -1)  # the last assignment wins
+        order = self._order(slots)
+        numbers = np.zeros(len(self._cells), dtype=np.int32)
+        numbers[order] = np.arange(order.shape[0], dtype=np.int32)
+        numbers = numbers.take(self._codes)
+        return numbers.take(slots, mode="clip"), [self._cells[code] for code in order.tolist()]
+
+    def _order(self, slots: Index) -> Index:
+        """Return the positions of the cells that occur, in order of first appearance."""
+        rows = slots.shape[0]
+        # Most often the first rows have all of them.
+        for some in (_FIRST_ROWS, rows):
+            codes = self._codes.take(slots[:some], mode="clip")
+            first = np.full(len(self._cells), rows)
+            first[codes[::-1]] = np.arange(codes.shape[0] - 1, -1, -1)  # the last assignment wins
+            if some >= rows or int(first.max()) < rows:
+                break
         order = np.argsort(first, kind="stable")
-        order = order[: np.count_nonzero(first < rows)]
-        numbers = np.zeros(len(self._cells), dtype=np.intp)
-        numbers[order] = np.arange(order.shape[0])
-        return numbers.take(codes, mode="clip"), [self._cells[code] for code in order.tolist()]
+        return order[: np.count_nonzero(first < rows)]
 
     def learn(self, keys: Keys, cells: Sequence[Cell]) -> None:
         """Remember distinct cells; too many different ones are not worth it.
@@ -192,16 +206,18 @@ class KnownCells:
             return
         every = [*self._cells, *cells]
         self._cells, self._known = [every[i] for i in chosen.tolist()], known
-        for mixers in _MIXERS:
-            slots = _slots(known, mixers)
-            if np.unique(slots).shape[0] == slots.shape[0]:
-                self._fill(slots, mixers)
-                return
+        few = min(_TABLE_BITS, chosen.shape[0].bit_length() + _SPARE_BITS)
+        for bits in range(few, _TABLE_BITS + 1):
+            for mixers in _MIXERS:
+                slots = _slots(known, mixers, bits)
+                if np.unique(slots).shape[0] == slots.shape[0]:
+                    self._fill(slots, mixers, bits)
+                    return
 
-    def _fill(self, slots: Index, mixers: Words) -> None:
-        self._mixers = mixers
-        self._keys = [np.full(1 << _TABLE_BITS, _NO_KEY) for _ in self._known]
+    def _fill(self, slots: Index, mixers: Words, bits: int) -> None:
+        self._mixers, self._bits = mixers, bits
+        self._keys = [np.full(1 << bits, _NO_KEY) for _ in self._known]
         for table, key in zip(self._keys, self._known, strict=True):
             table[slots] = key
-        self._codes = np.zeros(1 << _TABLE_BITS, dtype=np.intp)
+        self._codes = np.zeros(1 << bits, dtype=np.intp)
         self._codes[slots] = np.arange(slots.shape[0])

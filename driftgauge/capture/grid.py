@@ -81,8 +81,12 @@ class Grid:
 
         The columns are in order.
         """
-        starts: Index = self.ends[:, [column - 1 for column in columns]] + 1
-        if columns[0] == 0:
+        first, last = columns[0], columns[-1]
+        if first and last - first == len(columns) - 1:
+            starts: Index = self.ends[:, first - 1 : last] + 1
+            return starts, self.ends[:, first : last + 1] - starts
+        starts = self.ends[:, [column - 1 for column in columns]] + 1
+        if first == 0:
             starts[:, 0] = self.row_starts
         return starts, self.ends[:, columns] - starts
 

@@ -132,9 +132,10 @@ def column_of_codes(codes: NDArray[np.intp] | NDArray[np.int32], cells: list[Cel
     for position, cell in enumerate(cells):
         if cell.kind in (BOOLEAN, TEXT):
             index[position] = words.setdefault(cell.word, len(words))
-    return Column(
-        numbers=numbers, types=types, codes=index[codes], words=tuple(words), missing=missing
-    )
+    # Often each value is a word of its own.
+    alike = len(words) == len(cells)
+    own = codes.astype(np.int32, copy=False) if alike else index[codes]
+    return Column(numbers=numbers, types=types, codes=own, words=tuple(words), missing=missing)
 
 
 def column_of_values(values: list[Scalar]) -> Column:

@@ -410,6 +410,18 @@ def _add_cost(commands: _Commands) -> None:
         help="captured bytes of a row with its envelope (default: 500)",
     )
     parser.add_argument(
+        "--label-files-per-hour",
+        type=_amount,
+        metavar="N",
+        help="ground-truth objects of each monitor with outcomes (default: 1)",
+    )
+    parser.add_argument(
+        "--label-delay-hours",
+        type=_amount,
+        metavar="N",
+        help="from a prediction to its label (default: 24)",
+    )
+    parser.add_argument(
         "--features",
         type=count,
         metavar="N",

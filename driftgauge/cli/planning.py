@@ -70,7 +70,13 @@ def _assumptions(config: MonitorConfig, arguments: argparse.Namespace) -> Assump
     chosen = default_assumptions(config, features=features)
     given = {
         name: value
-        for name in ("rows_per_hour", "files_per_hour", "bytes_per_row")
+        for name in (
+            "rows_per_hour",
+            "files_per_hour",
+            "bytes_per_row",
+            "label_files_per_hour",
+            "label_delay_hours",
+        )
         if (value := getattr(arguments, name)) is not None
     }
     return replace(chosen, **given)

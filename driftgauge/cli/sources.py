@@ -11,6 +11,7 @@ from typing import BinaryIO
 from driftgauge.capture.hooks import run_postprocess
 from driftgauge.capture.keys import parse_capture_key
 from driftgauge.capture.locations import Location, date_of_key, locate
+from driftgauge.capture.probes import without_probes
 from driftgauge.capture.settings import CaptureSettings
 from driftgauge.capture.sources import SourceReader
 from driftgauge.cli.places import CAPTURE_SUFFIXES, TABLE_SUFFIXES, Source, find
@@ -82,7 +83,7 @@ class CaptureFiles:
                     rejects=rejects,
                 ):
                     if self.variant in (None, variant):
-                        yield batch
+                        yield without_probes(batch)
 
     def postprocess(self) -> None:
         """Call the monitor's postprocess hook, if it has one; its failure is a message."""

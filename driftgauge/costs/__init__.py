@@ -5,7 +5,8 @@ traffic. It is meant to be above the bill rather than below: free tiers are left
 the code can do something in one request or in two, it is two.
 
 ``prices`` lists what units cost, ``quantities`` works out how much a monitor does, ``items`` makes
-the lines of the bill of both, and ``estimate`` adds them up.
+the lines of the bill of both, ``outcomes`` those of labels and attributions, and ``estimate`` adds
+them up.
 """
 
 from driftgauge.costs.estimate import (
@@ -24,6 +25,14 @@ from driftgauge.costs.items import (
     PREPROCESS_METRICS,
     WINDOW_METRICS,
 )
+from driftgauge.costs.outcomes import (
+    ATTRIBUTION_METRICS,
+    BIAS_METRICS,
+    ESTIMATE_METRICS,
+    KEPT_MARGIN_DAYS,
+    LABEL_METRICS,
+    OUTCOME_METRICS,
+)
 from driftgauge.costs.prices import PRICES, PRICES_AS_OF, PRICES_SOURCE, Item, Price, Share
 from driftgauge.costs.quantities import (
     HOURS_PER_MONTH,
@@ -33,10 +42,16 @@ from driftgauge.costs.quantities import (
 )
 
 __all__ = [
+    "ATTRIBUTION_METRICS",
+    "BIAS_METRICS",
+    "ESTIMATE_METRICS",
     "FILE_METRICS",
     "HOURS_PER_MONTH",
     "JOINT_METRICS",
+    "KEPT_MARGIN_DAYS",
+    "LABEL_METRICS",
     "METRICS_PER_FEATURE",
+    "OUTCOME_METRICS",
     "PERSISTENCE_METRICS",
     "POSTPROCESS_METRICS",
     "PREPROCESS_METRICS",

@@ -32,6 +32,11 @@ class MonitorEstimate:
         return math.fsum(i.cost for i in self.items if i.share == "compatible metrics")
 
     @property
+    def outcomes(self) -> float:
+        """The part of the total that labels, bias and attributions make, without their alarms."""
+        return math.fsum(i.cost for i in self.items if i.share == "outcomes")
+
+    @property
     def model_monitor(self) -> float:
         """US dollars a month of hourly Model Monitor jobs for the same endpoint."""
         return math.fsum(item.cost for item in self.alternative)
@@ -114,4 +119,6 @@ def summary_line(estimate: MonitorEstimate) -> str:
     )
     if estimate.compatible_metrics:
         line += f", ${estimate.compatible_metrics:,.2f} of it for model_monitor_metrics"
+    if estimate.outcomes:
+        line += f", ${estimate.outcomes:,.2f} of it for labels and attributions"
     return line

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Final
 
 from driftgauge.config import MonitorConfig, MonitorSet
+from driftgauge.costs.outcomes import outcome_items
 from driftgauge.costs.prices import Item, priced
 from driftgauge.costs.quantities import (
     HOURS_PER_MONTH,
@@ -43,6 +44,9 @@ _ENDPOINT_ALARMS: Final = 4
 # One alarm on errors for each function and one for each dead-letter queue.
 _SHARED_ALARMS: Final = 4 + 4
 _RETRAINING_SHARED_ALARMS: Final = 5 + 1
+# Of the functions labels and explain, with a queue of dead letters each.
+_LABELS_SHARED_ALARMS: Final = 1 + 1
+_EXPLAIN_SHARED_ALARMS: Final = 1 + 1
 # Model Monitor's names: feature_data, feature_non_null, feature_baseline_drift.
 METRICS_PER_FEATURE: Final = 3
 
@@ -60,9 +64,11 @@ _POLLS_PER_QUEUE = 5 * SECONDS_PER_MONTH / 20
 _SHARED_QUEUES = 2
 # Sizes, measured with 20 numeric and 5 categorical columns.
 _FILE_LOG, _ARRIVAL_LOG, _EVALUATION_LOG, _FEATURE_LOG = 2000, 1500, 1500, 300
-_PROFILE_BYTES, _PROFILE_FEATURE_BYTES = 300, 150
+_PROFILE_BYTES, _PROFILE_FEATURE_BYTES = 300, 90
+# Where values lie within the cells takes more with the rows of a file, up to some hundred rows.
+_PLACE_BYTES, _MOST_PLACE_BYTES = 2.5, 450.0
 _REPORT_FEATURE_BYTES = 16_000
-_ROLLUP_FEATURE_BYTES, _ROLLUP_FILE_BYTES = 400, 16
+_ROLLUP_FEATURE_BYTES, _ROLLUP_FILE_BYTES = 1000, 16
 _EVIDENCE_FEATURE_BYTES = 500
 _PROFILE_MONTHS, _REPORT_MONTHS, _LOG_MONTHS = 13.2, 12.0, 3.0
 # How long the versions stay that a later evaluation replaced.
@@ -81,6 +87,7 @@ def monitor_items(config: MonitorConfig, assumptions: Assumptions) -> Iterator[I
     yield from _function_items(work, assumptions)
     yield from _object_items(work, assumptions)
     yield from _messages(config, work)
+    yield from outcome_items(config, assumptions, work)
     yield from _retraining_items(config, assumptions)
 
 
@@ -135,6 +142,13 @@ def _metrics_and_alarms(config: MonitorConfig, work: Work) -> Iterator[Item]:
         "anomaly alarm",
     )
     yield priced("CloudWatch", "alarm that stands for all", 1, "composite alarm")
+    several = any(len(kinds) > 1 for kinds in config.retraining_triggers)
+    yield priced(
+        "CloudWatch",
+        "alarm that starts a retraining",
+        variants if config.retraining.enabled and several else 0,
+        "composite alarm",
+    )
 
 
 def _compatible_items(
@@ -200,7 +214,9 @@ def _object_items(work: Work, assumptions: Assumptions) -> Iterator[Item]:
     )
     yield priced("S3", "captures and profiles read", gets, "S3 GET")
     features = assumptions.features
-    profile = _PROFILE_BYTES + _PROFILE_FEATURE_BYTES * features
+    file_rows = assumptions.rows_per_hour * HOURS_PER_MONTH / max(1.0, work.files)
+    places = min(_PLACE_BYTES * file_rows, _MOST_PLACE_BYTES)
+    profile = _PROFILE_BYTES + (_PROFILE_FEATURE_BYTES + places) * features
     report = _REPORT_FEATURE_BYTES * features
     rollup = _ROLLUP_FEATURE_BYTES * features + _ROLLUP_FILE_BYTES * work.window_files
     stored = (
@@ -218,10 +234,10 @@ def _object_items(work: Work, assumptions: Assumptions) -> Iterator[Item]:
 
 
 def _messages(config: MonitorConfig, work: Work) -> Iterator[Item]:
-    # Sent and deleted, in two queues; receiving is the polling.
-    yield priced(
-        "SQS", "messages, and polling for them", 4 * work.files + _POLLS_PER_QUEUE, "SQS request"
-    )
+    # Sent and deleted, in two queues; receiving is the polling. What was evaluated is in a queue
+    # of its own where it is explained.
+    polls = _POLLS_PER_QUEUE * (1 if config.attribution is None else 2)
+    yield priced("SQS", "messages, and polling for them", 4 * work.files + polls, "SQS request")
     events = 2 * work.files + work.evaluations * _EVALUATION_PUTS + work.rollups + work.evidence
     yield priced("EventBridge", "objects created", events, "EventBridge event")
     times = HOURS_PER_MONTH * timedelta(hours=1) / min(config.window, timedelta(days=1))
@@ -250,7 +266,13 @@ def _retraining_items(config: MonitorConfig, assumptions: Assumptions) -> Iterat
 def shared_items(monitors: MonitorSet) -> Iterator[Item]:
     """Yield what is there once per deployment."""
     yield priced("CloudWatch", "dashboard", 1, "dashboard")
-    retrained = any(config.retraining.enabled for config in monitors.monitors)
-    alarms = _SHARED_ALARMS + (_RETRAINING_SHARED_ALARMS if retrained else 0)
+    chosen = monitors.monitors
+    alarms, queues = _SHARED_ALARMS, _SHARED_QUEUES
+    if any(config.retraining.enabled for config in chosen):
+        alarms += _RETRAINING_SHARED_ALARMS
+    if any(config.outcomes is not None for config in chosen):
+        alarms, queues = alarms + _LABELS_SHARED_ALARMS, queues + 1
+    if any(config.attribution is not None for config in chosen):
+        alarms += _EXPLAIN_SHARED_ALARMS
     yield priced("CloudWatch", "alarms on functions and dead letters", alarms, "standard alarm")
-    yield priced("SQS", "polling", _SHARED_QUEUES * _POLLS_PER_QUEUE, "SQS request")
+    yield priced("SQS", "polling", queues * _POLLS_PER_QUEUE, "SQS request")

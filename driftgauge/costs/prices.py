@@ -11,7 +11,7 @@ PRICES_SOURCE: Final = (
     "list prices of us-east-1, without free tiers, re-check before relying on them"
 )
 
-Share = Literal["monitoring", "compatible metrics"]
+Share = Literal["monitoring", "outcomes", "compatible metrics"]
 
 
 @dataclass(frozen=True)

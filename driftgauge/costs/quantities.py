@@ -13,7 +13,7 @@ HOURS_PER_MONTH: Final = 730.0
 SECONDS_PER_MONTH: Final = HOURS_PER_MONTH * 3600
 # A window of more files has a rollup; as the evaluate function has it.
 ROLLUP_ABOVE: Final = 8
-_LIST_PAGE = 1000
+LIST_PAGE: Final = 1000
 # Where models are retrained, an evaluation looks for profiles of this many earlier baselines.
 _EARLIER_BASELINES = 4
 _UNENDING = 10  # evaluation on arrival waits ten debounces at most
@@ -35,6 +35,10 @@ class Assumptions:
         Columns of the baseline, inputs and outputs.
     retrainings_per_month : float
         Where retraining is enabled.
+    label_files_per_hour : float
+        Ground-truth objects, where there are outcomes. Every row gets its label.
+    label_delay_hours : float
+        From a prediction to its label.
     """
 
     rows_per_hour: float = 1000.0
@@ -42,6 +46,8 @@ class Assumptions:
     files_per_hour: float = 60.0
     features: int = 25
     retrainings_per_month: float = 1.0
+    label_files_per_hour: float = 1.0
+    label_delay_hours: float = 24.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +94,7 @@ def work_of(config: MonitorConfig, assumptions: Assumptions) -> Work:
     profiles = files
     if config.evaluate == "on_schedule":
         evaluations = windows
-        listings, pages = windows, math.ceil(files_in_window / _LIST_PAGE)
+        listings, pages = windows, math.ceil(files_in_window / LIST_PAGE)
     else:
         debounce = config.debounce.total_seconds()
         busiest = 3600 / (_UNENDING * debounce)
@@ -99,7 +105,7 @@ def work_of(config: MonitorConfig, assumptions: Assumptions) -> Work:
         profiles += windows * few * (few + 1) / 2
         # At each arrival, evaluated or not, of a window that is half full on average; and the
         # schedule looks at each window once more.
-        listings, pages = arrivals + windows, math.ceil(files_in_window / 2 / _LIST_PAGE + 0.5)
+        listings, pages = arrivals + windows, math.ceil(files_in_window / 2 / LIST_PAGE + 0.5)
         if config.model_monitor_metrics is not None:
             evaluations, profiles = evaluations + windows, profiles + windows * few
     earlier = _EARLIER_BASELINES if config.retraining.enabled else 0
@@ -115,7 +121,7 @@ def work_of(config: MonitorConfig, assumptions: Assumptions) -> Work:
         rollups=evaluations if files_in_window > ROLLUP_ABOVE else 0,
         window_files=files_in_window,
         lists=listings * (max(1, pages) + earlier)
-        + compared * max(1, math.ceil(files_in_window / _LIST_PAGE)),
+        + compared * max(1, math.ceil(files_in_window / LIST_PAGE)),
         evidence=evaluations if sound and learns else 0,
         # Of a window in the past there is a rollup, or few profiles.
         references_read=compared * (1 if files_in_window > ROLLUP_ABOVE else files_in_window),

@@ -176,8 +176,8 @@ def count_outcome_bias(spec: BiasSpec, outcomes: Outcomes) -> BiasCounts:
     return count_bias(
         spec,
         columns=outcomes.segments,
-        labels=_outcome_marks(spec, outcomes.classes, outcomes.labels),
-        predictions=_outcome_marks(spec, outcomes.classes, outcomes.predictions),
+        labels=outcome_marks(spec, outcomes.classes, outcomes.labels),
+        predictions=outcome_marks(spec, outcomes.classes, outcomes.predictions),
         maximum=float(seen.max()) if spec.positive.threshold is not None and seen.size else None,
     )
 
@@ -296,7 +296,17 @@ def _marks(marks: Marks | None, rows: int) -> NDArray[np.intp]:
     return marks.astype(np.intp)
 
 
-def _outcome_marks(spec: BiasSpec, classes: tuple[str, ...], values: NDArray[np.float64]) -> Marks:
+def outcome_marks(spec: BiasSpec, classes: tuple[str, ...], values: NDArray[np.float64]) -> Marks:
+    """Return what labels or predictions are: 0 negative, 1 positive, 2 not known.
+
+    Parameters
+    ----------
+    spec : BiasSpec
+    classes : tuple of str
+        Of the outcomes.
+    values : ndarray of float64, shape (rows,)
+        Numbers of a regression, else indices of classes; NaN where there is none.
+    """
     known = np.isfinite(values)
     if spec.positive.threshold is not None:
         return np.where(known, values > spec.positive.threshold, UNKNOWN).astype(np.int8)

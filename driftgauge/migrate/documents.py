@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from driftgauge.errors import ConfigError
@@ -43,6 +43,8 @@ class Original:
         ``RoleArn``.
     endpoint : mapping
         What DescribeEndpoint or DescribeEndpointConfig returned; empty if not given.
+    analysis : mapping
+        The analysis configuration of Clarify that ``ConfigUri`` names; empty if not given.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Original:
     stopping: Mapping[str, Any]
     role: str | None
     endpoint: Mapping[str, Any]
+    analysis: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_documents(documents: Sequence[tuple[str, Any]]) -> tuple[Original, ...]:
@@ -68,7 +71,8 @@ def read_documents(documents: Sequence[tuple[str, Any]]) -> tuple[Original, ...]
     ----------
     documents : sequence of (str, object)
         Where each comes from, for messages, and the answer itself: of a monitoring schedule, one
-        of the four job definitions, an endpoint or an endpoint configuration, or a list of them.
+        of the four job definitions, an endpoint or an endpoint configuration, or a list of them;
+        also Clarify's analysis configurations, which definitions name.
 
     Returns
     -------
@@ -88,6 +92,7 @@ def read_documents(documents: Sequence[tuple[str, Any]]) -> tuple[Original, ...]
     schedules: list[tuple[str, Mapping[str, Any]]] = []
     definitions: dict[str, tuple[str, Mapping[str, Any]]] = {}
     endpoints: list[Mapping[str, Any]] = []
+    analyses: list[tuple[str, Mapping[str, Any]]] = []
     for source, document in flat:
         kind = definition_kind(document)
         if not isinstance(document, dict):
@@ -98,11 +103,13 @@ def read_documents(documents: Sequence[tuple[str, Any]]) -> tuple[Original, ...]
             definitions[str(document.get("JobDefinitionName", source))] = (source, document)
         elif "ProductionVariants" in document or "DataCaptureConfig" in document:
             endpoints.append(document)
+        elif "methods" in document or "facet" in document:
+            analyses.append((source, document))
         else:
             raise ConfigError(
                 f"{source}: neither a monitoring schedule, a job definition nor an endpoint: give "
                 "what aws sagemaker describe-monitoring-schedule, describe-*-job-definition or "
-                "describe-endpoint prints"
+                "describe-endpoint prints, or Clarify's analysis configuration"
             )
     originals = [_of_schedule(*one, definitions) for one in schedules]
     # What a schedule names is no longer among the definitions.
@@ -112,7 +119,9 @@ def read_documents(documents: Sequence[tuple[str, Any]]) -> tuple[Original, ...]
             f"{', '.join(source for source, _ in flat) or 'nothing'}: an endpoint alone has no "
             "monitor: add its monitoring schedule or job definition"
         )
-    return tuple(_with_endpoint(original, endpoints) for original in originals)
+    return tuple(
+        _with_analysis(_with_endpoint(original, endpoints), analyses) for original in originals
+    )
 
 
 def definition_kind(document: Any) -> Kind | None:
@@ -248,3 +257,17 @@ def _with_endpoint(original: Original, endpoints: Sequence[Mapping[str, Any]]) -
     configurations = [one for one in endpoints if "EndpointName" not in one]
     chosen = named or (configurations if name is not None and len(configurations) == 1 else [])
     return replace(original, endpoint=chosen[0]) if chosen else original
+
+
+def _with_analysis(
+    original: Original, analyses: Sequence[tuple[str, Mapping[str, Any]]]
+) -> Original:
+    """Add the analysis configuration: the file of that name, else the only one that fits."""
+    uri = text(original.application, "ConfigUri", original.name)
+    if uri is None:
+        return original
+    file = uri.rpartition("/")[2]
+    of_kind = [one for _, one in analyses if ("facet" in one) == (original.kind == "ModelBias")]
+    named = [one for source, one in analyses if source.endswith(file) and one in of_kind]
+    chosen = named if len(named) == 1 else of_kind
+    return replace(original, analysis=chosen[0]) if len(chosen) == 1 else original

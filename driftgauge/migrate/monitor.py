@@ -14,6 +14,7 @@ from driftgauge.capture.settings import SelectionSettings
 from driftgauge.config import MonitorConfig, parse_monitor
 from driftgauge.errors import ConfigError
 from driftgauge.migrate.documents import Original, member, text
+from driftgauge.migrate.outcomes import outcome_blocks
 from driftgauge.migrate.remarks import (
     Note,
     Topic,
@@ -134,6 +135,12 @@ def migrate(
         _watch_batches(draft, chosen)
     _select(draft, chosen)
     _set_ground_truth(draft)
+    blocks = outcome_blocks(
+        original, chosen, batch=draft.document["capture"].get("format") == "batch-transform"
+    )
+    draft.document |= blocks.document
+    for note in blocks.notes:
+        draft.note(note)
     _set_timing(draft, chosen)
     draft.document |= {"evaluate": "on_schedule", "mode": "strict"}
     block = _metrics_block(draft, chosen)
@@ -325,10 +332,6 @@ def _set_ground_truth(draft: _Draft) -> None:
             draft.note(
                 to_do(f"labels are read from the capture bucket: write them there, not to {uri}")
             )
-    variables = member(draft.original.application, "Environment", place)
-    label = text(variables, "ground_truth_attribute", place)
-    if label is not None:
-        draft.note(differs(f"set `label` if {label!r} is the label's column in the training data"))
 
 
 def _set_timing(draft: _Draft, chosen: Mapping[str, Any]) -> None:
@@ -352,9 +355,6 @@ def _metrics_block(draft: _Draft, chosen: Mapping[str, Any]) -> dict[str, Any] |
     original = draft.original
     variables = member(original.application, "Environment", original.name)
     if original.schedule is None or variables.get("publish_cloudwatch_metrics") == "Disabled":
-        return None
-    if original.kind != "DataQuality":
-        draft.note(missing("the CloudWatch metrics of this type of monitor, so far"))
         return None
     block: dict[str, Any] = {"schedule": original.schedule}
     if "DataCapturedDestinationS3Uri" in chosen:

@@ -38,19 +38,11 @@ KNOWN_VARIABLES: Final = frozenset(
         "start_time",
     }
 )
-_UNJUDGED: Final[Mapping[Kind, str]] = {
-    "ModelQuality": (
-        "model quality (precision, recall, errors against labels) is not judged yet: the monitor "
-        "watches data quality and drift of the same traffic"
-    ),
-    "ModelBias": (
-        "bias metrics are not computed yet: the monitor watches data quality and drift of the "
-        "same traffic"
-    ),
-    "ModelExplainability": (
-        "feature attributions are not computed yet: the monitor watches data quality and drift "
-        "of the same traffic"
-    ),
+# Where a baseline's constraints of another type go, beside those of data quality.
+_PLACES: Final[Mapping[Kind, str]] = {
+    "ModelQuality": "quality/constraints.json",
+    "ModelBias": "bias/analysis.json",
+    "ModelExplainability": "explainability/analysis.json",
 }
 
 
@@ -78,15 +70,12 @@ def to_do(what: str) -> Note:
 
 
 def kind_notes(original: Original) -> Iterator[Note]:
-    """Say what a type of monitor does that driftgauge does not do."""
-    if original.kind in _UNJUDGED:
-        yield missing(_UNJUDGED[original.kind])
-    problem = text(original.application, "ProblemType", original.name)
-    if problem is not None:
-        yield missing(f"the problem type {problem}")
-    analysis = text(original.application, "ConfigUri", original.name)
-    if analysis is not None:
-        yield missing(f"the analysis configuration of SageMaker Clarify: {analysis}")
+    """Say what the type and status of a monitor mean here."""
+    if original.kind != "DataQuality":
+        yield differs(
+            "the monitor also watches data quality and drift of the same traffic; one file can "
+            "hold all types of an endpoint's schedules: join their blocks"
+        )
     if original.status == "Stopped":
         yield differs("the schedule is stopped; the monitor runs once it is deployed")
 
@@ -101,9 +90,7 @@ def baseline_notes(original: Original, *, monitor: str) -> Iterator[Note]:
         for name in ("Statistics", "Constraints")
     }
     if original.kind != "DataQuality":
-        yield to_do(f"put training data, with the predictions as a column, under {place}")
-        if files["Constraints"]:
-            yield missing(f"the constraints of this type of monitor: {files['Constraints']}")
+        yield from _other_baseline_notes(original, files["Constraints"], place)
         return
     method = member(original.application, "Environment", original.name).get(
         "categorical_drift_method"
@@ -123,6 +110,19 @@ def baseline_notes(original: Original, *, monitor: str) -> Iterator[Note]:
             f"the definition names no statistics{origin}: put the training data itself, or "
             f"statistics.json and constraints.json in one folder, under {place}"
         )
+
+
+def _other_baseline_notes(original: Original, uri: str | None, place: str) -> Iterator[Note]:
+    if uri is not None:
+        yield to_do(
+            f"aws s3 cp {uri} {place}model-monitor/{_PLACES[original.kind]}, and then statistics."
+            "json and constraints.json of the endpoint's data quality into the same folder"
+        )
+    measured = "rows with labels and predictions that the model has not learnt from, as a table,"
+    if original.kind == "ModelExplainability":
+        measured = "training data, as a table,"
+    instead = "or instead, to measure the baseline anew: " if uri is not None else ""
+    yield to_do(f"{instead}put {measured} under {place}")
 
 
 def infrastructure_notes(original: Original) -> Iterator[Note]:

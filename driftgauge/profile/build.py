@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftgauge.columns import Column, RowBatch
+from driftgauge.profile.detail import MOST_ROWS, DetailSource
 from driftgauge.profile.exact import UNIT_BITS, exact_row_sums, to_units
 from driftgauge.profile.layout import ProfileLayout, layout_of
 from driftgauge.profile.lookup import CellLookup
@@ -147,8 +148,19 @@ def _profile(
         extremes=count.extremes,
         sums=tuple(count.sums),
         unseen=tuple(count.unseen),
+        detail=_detail(layout, columns, rows, count.counts),
         joint=np.empty(0, dtype=np.int64) if counter is None else counter.count(columns, rows),
     )
+
+
+def _detail(
+    layout: ProfileLayout, columns: Mapping[str, Column], rows: int, counts: NDArray[np.int64]
+) -> DetailSource | None:
+    if rows > MOST_ROWS:
+        return None
+    here = [columns.get(layout.spec.features[i].name) for i in layout.numeric]
+    values = [np.empty(0) if column is None else column.numbers for column in here]
+    return DetailSource(layout.detail_grid, values=values, counts=counts)
 
 
 def _extra_columns(spec: ProfileSpec, columns: Mapping[str, Column]) -> dict[str, int]:

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from driftgauge.profile.detail import DetailGrid
 from driftgauge.profile.joint import JointCounter
 from driftgauge.profile.lookup import (
     CellEdges,
@@ -119,6 +120,7 @@ class ProfileLayout:
         self._lookups: tuple[CellLookup, ...] | None = None
         self._categories: dict[int, dict[str, int]] = {}
         self._joint_counter: JointCounter | None = None
+        self._detail_grid: DetailGrid | None = None
 
     @property
     def lookups(self) -> tuple[CellLookup, ...]:
@@ -133,6 +135,18 @@ class ProfileLayout:
         if self._joint_counter is None and self.spec.joint is not None:
             self._joint_counter = JointCounter(self.spec.joint)
         return self._joint_counter
+
+    @property
+    def detail_grid(self) -> DetailGrid:
+        """Where values of small profiles are told apart within the cells."""
+        if self._detail_grid is None:
+            self._detail_grid = DetailGrid(
+                resolutions=[self.spec.features[i].resolution for i in self.numeric],
+                edges=[self.edges[i] for i in self.numeric],
+                starts=[self.starts[i] for i in self.numeric],
+                cells=self.cells,
+            )
+        return self._detail_grid
 
     def categories(self, feature: int) -> dict[str, int]:
         """Return the cell of each category of a column, as a position in the flat counts."""

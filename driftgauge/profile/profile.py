@@ -8,9 +8,10 @@ batches rather than the rows: ``absent``, the rows whose batch has no such colum
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from driftgauge.columns import TypeCounts
 from driftgauge.errors import ProfileError
+from driftgauge.profile.detail import DetailSource, DetailSum, Pieces
 from driftgauge.profile.exact import UNIT_BITS, ratio_to_float, square_root
 from driftgauge.profile.layout import layout_of
 from driftgauge.profile.spec import FeatureSpec, ProfileSpec
@@ -86,6 +88,12 @@ class FeatureProfile:
     maximum: float | None
     sum_units: int = field(repr=False)
     square_units: int = field(repr=False)
+    _pieces: Callable[[], Pieces] = field(repr=False)
+
+    @property
+    def pieces(self) -> Pieces:
+        """Where the values of a numeric or discrete column lie, as far as the profile tells."""
+        return self._pieces()
 
     @property
     def present(self) -> int:
@@ -158,6 +166,9 @@ class Profile:
         Sum of the values, and of the squares of (value - center), in units of 2**-1074.
     unseen : tuple of dict of str to int, one per column
         See ``FeatureProfile.unseen``.
+    detail : DetailSource or None
+        Where values lie within the cells, see ``driftgauge.profile.detail``; None if there are
+        too many rows, or if it was never known.
     joint : ndarray of int64, shape (spec.joint.size,)
         Sums over whole rows, see ``driftgauge.profile.joint``; empty if there are none.
     """
@@ -174,6 +185,7 @@ class Profile:
     extremes: NDArray[np.float64] = field(repr=False)
     sums: tuple[int, ...] = field(repr=False)
     unseen: tuple[dict[str, int], ...] = field(repr=False)
+    detail: DetailSource | None = field(repr=False, default=None)
     joint: NDArray[np.int64] = field(
         repr=False, default_factory=lambda: np.zeros(0, dtype=np.int64)
     )
@@ -182,6 +194,7 @@ class Profile:
     def empty(cls, spec: ProfileSpec) -> Profile:
         """Return the profile of no rows."""
         columns = len(spec.features)
+        grid = layout_of(spec).detail_grid
         return cls(
             spec=spec,
             rows=0,
@@ -190,6 +203,7 @@ class Profile:
             extremes=no_extremes(columns),
             sums=(0,) * (2 * columns),
             unseen=tuple({} for _ in range(columns)),
+            detail=DetailSource(grid, detail=grid.empty()),
             joint=np.zeros(layout_of(spec).joint, dtype=np.int64),
         )
 
@@ -240,7 +254,13 @@ class Profile:
             maximum=maximum if some else None,
             sum_units=self.sums[2 * i],
             square_units=self.sums[2 * i + 1],
+            _pieces=partial(self._pieces, i, fine),
         )
+
+    def _pieces(self, i: int, counts: NDArray[np.int64]) -> Pieces:
+        layout = layout_of(self.spec)
+        detail = None if self.detail is None else self.detail.get()
+        return layout.detail_grid.pieces(detail, layout.numeric.index(i), counts)
 
 
 def no_extremes(columns: int) -> NDArray[np.float64]:
@@ -261,6 +281,7 @@ class ProfileSum:
         self.extremes = empty.extremes
         self.sums = list(empty.sums)
         self.joint = empty.joint
+        self.detail = DetailSum(layout_of(spec).detail_grid)
         self.rows = 0
         self.records = 0
         self.first_time: int | None = None
@@ -314,6 +335,7 @@ class ProfileSum:
         self.tallies += profile.tallies
         if profile.joint.shape[0]:
             self.joint += profile.joint
+        self.detail.add(profile.detail, rows=profile.rows)
         self.add_extremes(profile.extremes)
         self.sums = [a + b for a, b in zip(self.sums, profile.sums, strict=True)]
         self.add_rejected(profile.rejected)
@@ -338,6 +360,7 @@ class ProfileSum:
             unseen=tuple(
                 merge_samples(self._unseen.get(i, ())) for i in range(len(self.spec.features))
             ),
+            detail=self.detail.result(),
             joint=self.joint,
         )
 

@@ -28,6 +28,7 @@ from driftgauge.quality.files import (
 )
 from driftgauge.quality.metrics import LOWER_IS_BETTER, Metric, measure
 from driftgauge.quality.outcomes import Problem
+from driftgauge.quality.pictures import picture_quality
 from driftgauge.quality.settings import QualitySettings
 from driftgauge.quality.verdict import (
     MetricVerdict,
@@ -136,6 +137,8 @@ def judge_quality(
         if estimator
         else {},
         gaps=judge_gap(counts, estimator, settings) if estimator and not immature else (),
+        pictures=picture_quality(counts),
+        baseline_pictures=picture_quality(parts) if parts is not None else None,
     )
 
 
@@ -171,6 +174,7 @@ def judge_quality_strictly(
         unusable=counts.unusable,
         metrics=metrics,
         violations=violations,
+        pictures=picture_quality(counts),
     )
 
 
@@ -200,6 +204,11 @@ def _immaturity(
     if usual is not None and counts.coverage < settings.coverage_slack * usual:
         return (
             f"{counts.coverage:.1%} of the rows have a label; at this age {usual:.1%} usually have."
+        )
+    if settings.min_coverage is not None and counts.coverage < settings.min_coverage:
+        return (
+            f"{counts.coverage:.1%} of the rows have a label; at least "
+            f"{settings.min_coverage:.1%} are needed."
         )
     if counts.spec.problem == "regression":
         return None
@@ -231,14 +240,22 @@ def _judge(
     outcome: QualityOutcome,
     reason: str,
 ) -> tuple[MetricVerdict, ...]:
-    """Judge measures as one family; with any outcome but ``ok`` only list them."""
+    """Judge measures as one family; with any outcome but ``ok`` only list them.
+
+    The primary measure gets half of the error probability: what people look at must not pay for
+    how many others are judged beside it.
+    """
     shared = [name for name in names if name in here and name in there]
     if outcome != "ok":
         return tuple(
             _unjudged(name, here[name], there[name], outcome, reason, settings) for name in shared
         )
     compared = _compare(here, there, shared, settings)
-    adjusted = holm(np.array([one.p_value for one in compared])).tolist()
+    primary = settings.primary or names[0]
+    others = sum(one.name != primary for one in compared)
+    weights = [float(max(1, others)) if one.name == primary else 1.0 for one in compared]
+    p_values = np.array([one.p_value for one in compared])
+    adjusted = holm(p_values, weights=np.array(weights)).tolist()
     judged = {
         one.name: _decide(one, p, settings) for one, p in zip(compared, adjusted, strict=True)
     }

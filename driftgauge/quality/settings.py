@@ -33,6 +33,11 @@ class QualitySettings:
         The share of rows that usually have a label at this age; None: not known.
     coverage_slack : float
         Labels are immature below this share of the usual coverage.
+    min_coverage : float or None
+        Labels are immature below this share of the rows as well.
+    primary : str or None
+        The measure that matters most: it gets half of ``alpha``, the others share the rest. None:
+        accuracy, or mae of a regression.
     """
 
     alpha: float = 0.01
@@ -43,6 +48,8 @@ class QualitySettings:
     design_effect: float = 1.0
     usual_coverage: float | None = None
     coverage_slack: float = 0.9
+    min_coverage: float | None = None
+    primary: str | None = None
 
     def tolerance_of(self, name: str, baseline: float) -> float:
         """Return the absolute tolerance of a measure.

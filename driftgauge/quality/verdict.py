@@ -12,6 +12,7 @@ from driftgauge.errors import QualityError
 from driftgauge.quality.estimation import Estimate, QualityGap
 from driftgauge.quality.files import QualityViolation
 from driftgauge.quality.outcomes import Problem
+from driftgauge.quality.pictures import QualityPictures
 
 QualityOutcome = Literal["ok", "decay", "insufficient_data", "labels_immature"]
 
@@ -80,6 +81,8 @@ class QualityVerdict:
         Quality without labels, of all rows.
     gaps : tuple of QualityGap
         Realised less estimated quality.
+    pictures, baseline_pictures : QualityPictures or None
+        What is drawn of the labelled rows, and of the baseline's; None without any.
     """
 
     problem: Problem
@@ -94,6 +97,8 @@ class QualityVerdict:
     violations: tuple[QualityViolation, ...] = ()
     estimates: dict[str, Estimate] = field(default_factory=dict)
     gaps: tuple[QualityGap, ...] = ()
+    pictures: QualityPictures | None = None
+    baseline_pictures: QualityPictures | None = None
     version: int = 1
 
     @property

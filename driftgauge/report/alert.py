@@ -10,7 +10,7 @@ import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from driftgauge.drift.verdict import FeatureVerdict, WindowVerdict
 from driftgauge.report import wording
@@ -26,7 +26,11 @@ from driftgauge.report.cause import (
     since_text,
 )
 from driftgauge.report.markup import printable, shorten
+from driftgauge.report.outcome_alert import outcome_findings, outcome_parts
 from driftgauge.report.summary import evidence_text
+
+if TYPE_CHECKING:
+    from driftgauge.outcome_verdict import OutcomesVerdict
 
 Tone = Literal["alarm", "recovery", "notice", "question", "failure"]
 
@@ -227,6 +231,8 @@ def alert_from_verdicts(
     reason: str,
     verdicts: Sequence[WindowVerdict],
     links: Sequence[AlertLink] = (),
+    outcomes: Sequence[OutcomesVerdict] = (),
+    outcome_history: Sequence[OutcomesVerdict] = (),
 ) -> Alert:
     """Describe a change of a monitor's alarm by the latest verdict of each variant.
 
@@ -243,8 +249,13 @@ def alert_from_verdicts(
         silence and no window was ever evaluated.
     links : sequence of AlertLink
         Where to look.
+    outcomes : sequence of OutcomesVerdict
+        The newest windows that labels, or attributions, have judged, of every variant.
+    outcome_history : sequence of OutcomesVerdict
+        Windows before them, to say since when quality has decayed.
     """
-    findings = _findings(verdicts)
+    judged, drift = outcome_findings(outcomes), _findings(verdicts)
+    findings = ", ".join(part for part in (*judged, drift) if part)
     if ringing:
         title = findings or "an alarm rings"
         summary = f"The monitor {monitor} went into alarm. CloudWatch: {reason}"
@@ -252,18 +263,33 @@ def alert_from_verdicts(
         title = "back to normal"
         summary = f"The alarm of the monitor {monitor} is over. CloudWatch: {reason}"
         if findings:
+            newest = "The newest windows still show" if judged else "The newest window still shows"
             summary += (
-                f" The newest window still shows {findings}:"
-                " the alarm's limits or its missing-data rule let it end."
+                f" {newest} {findings}: the alarm's limits or its missing-data rule let it end."
             )
     return Alert(
         monitor=monitor,
         tone="alarm" if ringing else "recovery",
         title=title,
         summary=summary,
-        sections=tuple(section for v in verdicts for section in _verdict_sections(v)),
+        sections=(
+            *_outcome_sections(outcomes, outcome_history),
+            *(section for v in verdicts for section in _verdict_sections(v)),
+        ),
         links=tuple(links),
     )
+
+
+def _outcome_sections(
+    outcomes: Sequence[OutcomesVerdict], history: Sequence[OutcomesVerdict]
+) -> list[AlertSection]:
+    return [
+        AlertSection(heading=heading, facts=facts, lines=lines)
+        for verdict in outcomes
+        for heading, facts, lines in outcome_parts(
+            verdict, [w for w in history if w.variant == verdict.variant]
+        )
+    ]
 
 
 def _findings(verdicts: Sequence[WindowVerdict]) -> str:

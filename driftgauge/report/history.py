@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from driftgauge.drift.verdict import FeatureVerdict, WindowVerdict
 from driftgauge.report.markup import escape, shorten
@@ -19,6 +20,20 @@ _HEIGHT, _TOP, _BOTTOM = 306.0, 26.0, 46.0
 _LINES = 5
 _EFFECT_TICKS = (0.0, 0.02, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 _DISTANCE_TICKS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+class Spanned(Protocol):
+    """Anything about a window."""
+
+    @property
+    def window_start(self) -> datetime:
+        """Its first moment."""
+        ...
+
+    @property
+    def window_end(self) -> datetime:
+        """The moment after its last."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +160,7 @@ def _level(feature: FeatureVerdict) -> float | None:
 
 
 def time_scale(
-    windows: Sequence[WindowVerdict],
+    windows: Sequence[Spanned],
 ) -> tuple[datetime, datetime, Callable[[datetime], float]]:
     """Return start and end of a chart over time, and where a moment stands in it."""
     start, end = windows[0].window_start, max(w.window_end for w in windows)
@@ -268,8 +283,8 @@ def time_axis(start: datetime, end: datetime, x: Callable[[datetime], float], bo
 
 
 def reported_window(
-    verdict: WindowVerdict,
-    windows: Sequence[WindowVerdict],
+    verdict: Spanned,
+    windows: Sequence[Spanned],
     x: Callable[[datetime], float],
     bottom: float,
 ) -> str:

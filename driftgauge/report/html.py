@@ -21,20 +21,23 @@ from driftgauge.report.columns import (
     rest_section,
     table_section,
 )
-from driftgauge.report.history import history_chart, parts_of, windows_to_draw
+from driftgauge.report.history import history_chart, windows_to_draw
 from driftgauge.report.joint import joint_section
 from driftgauge.report.lasting import lasting_section
 from driftgauge.report.markup import escape
+from driftgauge.report.opening import header, opening, page_title
+from driftgauge.report.outcomes import outcome_sections, outcome_terms
 from driftgauge.report.predictions import predictions_section
 from driftgauge.report.references import references_section
 from driftgauge.report.root_cause import cause_section
 from driftgauge.report.style import STYLE
-from driftgauge.report.summary import STATE_WORDS, summarize, worst_first
-from driftgauge.report.wording import count, moment, plural, share, span
+from driftgauge.report.summary import worst_first
+from driftgauge.report.wording import moment, plural
 from driftgauge.settings import DecisionSettings
 
 if TYPE_CHECKING:
     from driftgauge.baseline import Baseline
+    from driftgauge.outcome_verdict import OutcomesVerdict
     from driftgauge.profile.profile import Profile
 
 _IN_FRONT = 40  # rows of the table before the charts; the rest follows at the end
@@ -48,6 +51,8 @@ def render_report(
     history: Sequence[WindowVerdict],
     generated_at: datetime,
     decision: DecisionSettings | None = None,
+    outcomes: OutcomesVerdict | None = None,
+    outcome_history: Sequence[OutcomesVerdict] = (),
 ) -> str:
     """Write the report of one window as one HTML page.
 
@@ -67,6 +72,10 @@ def render_report(
     decision : DecisionSettings, optional
         The monitor's settings, for the threshold line of the chart and what the words say of
         them; without them the defaults. In strict mode the line is the constraints' threshold.
+    outcomes : OutcomesVerdict, optional
+        What labels, and estimates without them, say of the window: quality, bias, attributions.
+    outcome_history : sequence of OutcomesVerdict
+        The same of other windows of the variant, in any order, of any baseline.
 
     Returns
     -------
@@ -82,20 +91,19 @@ def render_report(
     predicted = frozenset(shift.name for shift in verdict.predictions)
     learning = decision.persistence.learning_windows
     front, rest = features[:_IN_FRONT], features[_IN_FRONT:]
-    name = escape(verdict.monitor)
     return "".join(
         (
             '<!doctype html><html lang="en"><head><meta charset="utf-8">',
             '<meta http-equiv="Content-Security-Policy" '
             "content=\"default-src 'none'; style-src 'unsafe-inline'\">",
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{escape(STATE_WORDS[summarize(verdict).state])}: {name}, "
-            f"{escape(moment(verdict.window_start))} UTC</title>",
+            f"<title>{page_title(verdict, outcomes)}</title>",
             f"<style>{STYLE}</style></head><body>",
-            _header(verdict, baseline),
+            header(verdict, baseline, outcomes),
             "<main>",
-            _opening(verdict, history),
+            opening(verdict, history, outcomes, outcome_history),
             cause_section(verdict),
+            outcome_sections(outcomes, outcome_history) if outcomes is not None else "",
             table_section(sides, front, rest=len(rest)),
             drifted_section(sides, features),
             predictions_section(verdict),
@@ -108,72 +116,9 @@ def render_report(
             calm_section(sides, features, drawn=predicted),
             rest_section(sides, rest),
             "</main>",
-            _footer(verdict, generated_at, limit, decision),
+            _footer(verdict, generated_at, limit, decision, outcomes),
             "</body></html>\n",
         )
-    )
-
-
-def _header(verdict: WindowVerdict, baseline: Baseline) -> str:
-    state = summarize(verdict).state
-    return (
-        '<header class="top"><p class="eyebrow">driftgauge report</p>'
-        f'<div class="title"><h1><bdi>{escape(verdict.monitor)}</bdi></h1>'
-        f'<span class="badge big {state}">{STATE_WORDS[state]}</span></div>'
-        f'<p class="meta"><span>variant <bdi>{escape(verdict.variant)}</bdi></span>'
-        f"<span>{escape(moment(verdict.window_start))} to {escape(moment(verdict.window_end))} "
-        f"UTC ({escape(span(verdict.window_start, verdict.window_end))})</span>"
-        f"<span>baseline <bdi>{escape(verdict.baseline_version)}</bdi>, "
-        f"{plural(baseline.profile.rows, 'row')}</span>"
-        f"{'<span>strict mode</span>' if verdict.mode == 'strict' else ''}</p></header>"
-    )
-
-
-def _opening(verdict: WindowVerdict, history: Sequence[WindowVerdict]) -> str:
-    summary = summarize(verdict)
-    lines = list(summary.advice)
-    parts = parts_of(verdict, history)
-    alarmed = sum(part.alarm for part in parts)
-    if alarmed and not verdict.alarm:
-        lines.insert(
-            0,
-            f"{count(alarmed)} of the {plural(len(parts), 'shorter window')} within this one "
-            "would have alarmed on their own: see drift over time.",
-        )
-    advice = "".join(f"<li>{escape(line)}</li>" for line in lines)
-    checks = len(verdict.quality_violations)
-    drifted = sum(f.verdict == "drift" for f in verdict.features)
-    judged = sum(f.verdict != "insufficient_data" for f in verdict.features)
-    unjudged = len(verdict.features) - judged
-    of_judged = f"of {judged:,} judged" + (f", {unjudged:,} not judged" if unjudged else "")
-    tiles = (
-        _tile("Rows", count(verdict.rows), "predictions in this window"),
-        _tile("Records", count(verdict.records), "calls of the endpoint"),
-        _tile(
-            "Rejected input",
-            share(verdict.rejected_share),
-            f"{count(verdict.rejected_total)} records or rows",
-            hot=verdict.rejected_total > 0,
-        ),
-        _tile("Features drifted", count(drifted), of_judged, hot=drifted > 0),
-        _tile(
-            "Violations",
-            count(len(verdict.violations)),
-            f"{count(checks)} of data quality, {count(len(verdict.violations) - checks)} of drift",
-            hot=bool(verdict.violations),
-        ),
-    )
-    return (
-        f'<p class="lead">{escape(summary.headline)}</p>'
-        + (f'<ul class="advice">{advice}</ul>' if advice else "")
-        + f'<dl class="tiles">{"".join(tiles)}</dl>'
-    )
-
-
-def _tile(label: str, value: str, note: str, *, hot: bool = False) -> str:
-    return (
-        f"<div{' class=hot' if hot else ''}><dt>{label}</dt>"
-        f"<dd>{escape(value)}<small>{note}</small></dd></div>"
     )
 
 
@@ -196,10 +141,16 @@ def _history_section(verdict: WindowVerdict, history: Sequence[WindowVerdict], l
 
 
 def _footer(
-    verdict: WindowVerdict, generated_at: datetime, limit: float, decision: DecisionSettings
+    verdict: WindowVerdict,
+    generated_at: datetime,
+    limit: float,
+    decision: DecisionSettings,
+    outcomes: OutcomesVerdict | None,
 ) -> str:
     corrections = {"holm": "Holm", "benjamini_hochberg": "Benjamini-Hochberg"}
     terms = figures.terms(verdict.mode, limit, correction=corrections[decision.correction])
+    if outcomes is not None:
+        terms = (*terms, *outcome_terms(outcomes))
     inner = "".join(f"<dt>{term}</dt><dd>{text}</dd>" for term, text in terms)
     return (
         f"<footer><div><h2>How to read this</h2><dl>{inner}</dl>"

@@ -2,7 +2,7 @@
 
 Field names, the meaning of each number and the ten equal buckets are those of real files. A
 baseline's numbers come from its values; a window's come from its profile, where the buckets are
-interpolated between the cells, and so are the items of the sketch.
+interpolated between the pieces of cells, and so are the items of the sketch.
 """
 
 from __future__ import annotations
@@ -197,8 +197,9 @@ def _window_sketch(feature: FeatureProfile, values: CellValues) -> list[list[flo
 
     Discrete values are all listed with their exact counts. Other numbers are listed at equal steps
     in rank, as many as a sketch of this size has room for: beyond 2,050 values, a rank is wrong by
-    half a step, at most 0.02 %, and by what the values of one cell differ from the curve that is
-    assumed: less than the cell's share of the rows.
+    half a step, at most 0.02 %, and by what the values of one piece differ from the curve that is
+    assumed: less than the piece's share of the rows. Up to 2,050 values an item is one value, and
+    exact in rank where no other is in its piece.
     """
     if feature.spec.kind == "discrete":
         at, counts = values.at_rank(np.cumsum(values.counts) - values.counts / 2), values.counts
@@ -211,7 +212,9 @@ def _window_sketch(feature: FeatureProfile, values: CellValues) -> list[list[flo
         room += _level_capacity(top)
     sizes = [(total >> i) & 1 for i in range(top)] + [total >> top]
     weights = np.repeat(2.0 ** np.arange(top + 1), sizes)
-    items = values.at_rank(np.cumsum(weights) - weights / 2)
+    # An item stands in the middle of its values, but for the last of them if all are listed: where
+    # a value is the only one of its piece, so is the item, and has its rank.
+    items = values.at_rank(np.cumsum(weights) - (weights / 2 if top else 0.0))
     return [level.tolist() for level in np.split(items, np.cumsum(sizes)[:-1])]
 
 

@@ -13,6 +13,8 @@ STYLE = """
   --drift: #b3400a; --drift-soft: #fdeee4; --ok: #1d6b52; --ok-soft: #e5f3ee;
   --none: #59616e; --none-soft: #eef0f3; --threshold: #b3400a; --band: #c8500a14;
   --s0: #c8500a; --s1: #2b6cb0; --s2: #117a5d; --s3: #a3357f; --s4: #7a5c00;
+  --allowed: #1d6b521c; --estimate: #7a3fb0; --estimate-fill: #7a3fb01f;
+  --realised-fill: #c8500a24;
 }
 @media screen and (prefers-color-scheme: dark) {
   :root {
@@ -22,6 +24,8 @@ STYLE = """
     --drift: #ffa866; --drift-soft: #3a2415; --ok: #6cd0ad; --ok-soft: #14302a;
     --none: #9aa5b4; --none-soft: #232a33; --threshold: #ffa866; --band: #ff9a4d1a;
     --s0: #ff9a4d; --s1: #6aaeee; --s2: #5ccfa8; --s3: #ee8fce; --s4: #e3c463;
+    --allowed: #6cd0ad26; --estimate: #c7a0f5; --estimate-fill: #c7a0f530;
+    --realised-fill: #ff9a4d2e;
   }
 }
 * { box-sizing: border-box; }
@@ -73,6 +77,8 @@ h3 { margin: 0; font-size: 16px; font-weight: 650; }
 .tiles dd small { display: block; margin-top: 3px; color: var(--muted); font-size: 12.5px;
   font-weight: 400; letter-spacing: 0; line-height: 1.35; }
 .tiles .hot dd { color: var(--drift); }
+.tiles.more { margin-top: 12px; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); }
+.lead + .lead { margin-top: 12px; }
 .card { padding: 20px 22px; margin: 16px 0 0; border: 1px solid var(--line); border-radius: 12px;
   background: var(--card); }
 .card header { display: flex; flex-wrap: wrap; align-items: baseline; gap: 4px 12px; }
@@ -185,6 +191,38 @@ svg .label.quiet .strong { fill: var(--muted); }
 .dot.s3, svg .label.s3, svg .s3 .strong { fill: var(--s3); }
 .line.s4 { stroke: var(--s4); stroke-dasharray: 5 3; }
 .dot.s4, svg .label.s4, svg .s4 .strong { fill: var(--s4); }
+.line.realised { stroke: var(--window); stroke-width: 2.2; }
+.line.unsettled { stroke: var(--window); stroke-width: 1.2; stroke-opacity: .45;
+  stroke-dasharray: 2 3; }
+.line.estimated { stroke: var(--estimate); stroke-dasharray: 6 3; }
+svg .label.realised, svg .realised .strong { fill: var(--window); }
+svg .label.estimated, svg .estimated .strong { fill: var(--estimate); }
+.band-realised { fill: var(--realised-fill); }
+.band-estimated { fill: var(--estimate-fill); }
+.band-realised.lone { stroke: var(--window); stroke-opacity: .5; }
+.band-estimated.lone { stroke: var(--estimate); stroke-opacity: .5; }
+.base-level { fill: none; stroke: var(--base); stroke-width: 1.4; }
+.promotion { fill: none; stroke: var(--text); stroke-opacity: .65; stroke-dasharray: 4 2; }
+.outcome-dot.hot { fill: var(--window); stroke: var(--page); }
+.outcome-dot.calm { fill: var(--window); }
+.outcome-dot.hollow { fill: var(--page); stroke: var(--window); stroke-width: 1.6; }
+.concept-mark { fill: var(--page); stroke: var(--estimate); stroke-width: 1.8; }
+.allowed { fill: var(--allowed); }
+.base-mark { stroke: var(--base); stroke-width: 2.2; }
+.whisker.wide { width: 112px; height: 18px; }
+svg .cell-note { font-size: 11.5px; }
+.cell.hit { fill: var(--ok); }
+.cell.miss { fill: var(--window); }
+svg .rank { font-size: 11.5px; fill: var(--muted); }
+svg .rank.rose { fill: var(--drift); }
+.hot { color: var(--drift); }
+.sub + .legend { margin-top: 6px; }
+.sub + .caption { margin-bottom: 6px; }
+.pairs.outcomes { margin-top: 20px; }
+.card.labels .kind { font-weight: 400; }
+.card .scroll { margin: 10px 0 0; padding: 0; }
+.card .note { margin-bottom: 8px; }
+.title .badges { display: flex; flex-wrap: wrap; gap: 6px; }
 footer { margin-top: 56px; padding-top: 18px; padding-bottom: 56px; color: var(--muted);
   font-size: 13.5px; line-height: 1.55; }
 footer > div { border-top: 1px solid var(--line); padding-top: 22px; }
@@ -207,6 +245,7 @@ footer dd { margin: 0; max-width: 88ch; }
   .scroll { margin: 0 -18px; padding: 0 18px; }
   .scroll > table { min-width: 900px; }
   .scroll > table.plain { min-width: 0; }
+  .card .scroll { margin: 10px 0 0; padding: 0; }
   footer dl { grid-template-columns: minmax(0, 1fr); gap: 0; }
   footer dd { margin-bottom: 8px; }
 }
@@ -225,7 +264,7 @@ footer dd { margin: 0; max-width: 88ch; }
   .card, .tiles, tr, .history, .causes li, footer > div { break-inside: avoid; }
   .causes li { padding: 6pt 0; grid-template-columns: 110pt minmax(0, 1fr); }
   .causes dl, .causes .who small { font-size: 8.5pt; }
-  .whisker { width: 76px; height: 14px; }
+  .whisker, .whisker.wide { width: 76px; height: 14px; }
   .card { padding: 12pt 14pt; }
   .split { gap: 8pt 20pt; }
   .scroll { overflow: visible; margin: 0; padding: 0; }

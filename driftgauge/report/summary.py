@@ -104,8 +104,11 @@ def moved_text(cells: tuple[CellShift, ...], *, limit: int = 2) -> str:
     )
 
 
-def summarize(verdict: WindowVerdict) -> Summary:
-    """Say what a window's verdict comes down to."""
+def summarize(verdict: WindowVerdict, *, labelled: bool = False) -> Summary:
+    """Say what a window's verdict comes down to.
+
+    ``labelled`` says that labels have judged its predictions, so that nobody need look at them.
+    """
     state = state_of(verdict)
     headline = {
         "drift": _drift_headline,
@@ -113,7 +116,7 @@ def summarize(verdict: WindowVerdict) -> Summary:
         "insufficient": _insufficient_headline,
         "ok": _ok_headline,
     }[state](verdict)
-    return Summary(state=state, headline=headline, advice=tuple(_advice(verdict, state)))
+    return Summary(state=state, headline=headline, advice=tuple(_advice(verdict, state, labelled)))
 
 
 def _names(features: list[FeatureVerdict], limit: int = 3) -> str:
@@ -195,19 +198,24 @@ def _ok_headline(verdict: WindowVerdict) -> str:
     return f"{text} The largest effect is {distance(top.effect)}, on {_names([top])}."
 
 
-def _advice(verdict: WindowVerdict, state: State) -> list[str]:
+def _advice(verdict: WindowVerdict, state: State, labelled: bool) -> list[str]:
     advice = []
     if verdict.drifted_inputs:
         advice.append(
             f"Find out whether {_names(list(verdict.drifted_inputs))} changed in the world or only "
             "in how the values are produced upstream: a new source, unit, encoding or default."
         )
-    if verdict.drifted_outputs:
+    if verdict.drifted_outputs and not labelled:
         advice.append(
             f"The model answers differently ({_names(list(verdict.drifted_outputs))}): compare its "
             "predictions with labels of this window before trusting them."
         )
-    elif verdict.drifted_inputs and any(f.role == "output" for f in verdict.features):
+    elif (
+        verdict.drifted_inputs
+        and not verdict.drifted_outputs
+        and not labelled
+        and any(f.role == "output" for f in verdict.features)
+    ):
         advice.append(
             "The predictions did not drift, so the model may not depend much on what moved; "
             "labels would settle it."

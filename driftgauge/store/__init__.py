@@ -10,235 +10,41 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from posixpath import commonpath
-from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
-from uuid import uuid4
 
 import msgspec
 
 from driftgauge.drift.verdict import WindowVerdict, decode_verdict
-from driftgauge.errors import ConflictError, ObjectNotFoundError, StoreError
+from driftgauge.errors import StoreError
+from driftgauge.store.keys import (
+    MERGED,
+    PartKind,
+    StoredLabels,
+    StoredPart,
+    StoredProfile,
+    parse_label_key,
+    parse_part_key,
+    parse_profile_key,
+)
+from driftgauge.store.objects import LocalObjects, ObjectInfo, Objects, S3Objects
 from driftgauge.windows import Window
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-
-@dataclass(frozen=True)
-class ObjectInfo:
-    """One listed object. ``tag`` changes whenever its content does."""
-
-    key: str
-    size: int
-    tag: str
-    modified: datetime
-
-
-class Objects(Protocol):
-    """A flat key-value space of bytes."""
-
-    @property
-    def uri(self) -> str:
-        """Where the space is, for messages."""
-
-    def read(self, key: str) -> bytes:
-        """Return an object's bytes; ``ObjectNotFoundError`` if there is none."""
-
-    def open(self, key: str) -> BinaryIO:
-        """Return a stream over an object's bytes; ``ObjectNotFoundError`` if there is none."""
-
-    def read_tagged(self, key: str) -> tuple[bytes, str]:
-        """Return an object's bytes and its tag, for a later ``write(if_tag=...)``."""
-
-    def write(
-        self,
-        key: str,
-        data: bytes,
-        *,
-        content_type: str = "application/octet-stream",
-        if_absent: bool = False,
-        if_tag: str | None = None,
-    ) -> None:
-        """Write an object; ``ConflictError`` if a condition does not hold."""
-
-    def list(self, prefix: str, *, after: str = "") -> Iterator[ObjectInfo]:
-        """List the objects whose key starts with ``prefix`` and is above ``after``, in key order.
-
-        What lies far in this order costs nothing unless it is asked for.
-        """
-
-
-class S3Objects:
-    """The objects below a prefix of an S3 bucket."""
-
-    def __init__(self, *, bucket: str, prefix: str = "", client: S3Client | None = None) -> None:
-        self._bucket = bucket
-        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
-        if client is None:
-            import boto3
-
-            client = boto3.client("s3")
-        self._client: S3Client = client
-
-    @property
-    def uri(self) -> str:
-        """Where the space is, for messages."""
-        return f"s3://{self._bucket}/{self._prefix}"
-
-    def read(self, key: str) -> bytes:
-        """Return an object's bytes."""
-        return self.read_tagged(key)[0]
-
-    def open(self, key: str) -> BinaryIO:
-        """Return a stream over an object's bytes."""
-        return cast("BinaryIO", self._get(key)["Body"])
-
-    def read_tagged(self, key: str) -> tuple[bytes, str]:
-        """Return an object's bytes and its ETag."""
-        response = self._get(key)
-        return response["Body"].read(), response["ETag"]
-
-    def _get(self, key: str):  # type: ignore[no-untyped-def]  # a TypedDict of the stubs
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            return self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
-        except ClientError as error:
-            if error.response["Error"]["Code"] in ("NoSuchKey", "404", "NotFound"):
-                raise ObjectNotFoundError(f"{self.uri}{key} does not exist") from error
-            raise StoreError(f"{self.uri}{key} cannot be read: {error}") from error
-        except BotoCoreError as error:
-            raise StoreError(f"{self.uri}{key} cannot be read: {error}") from error
-
-    def write(
-        self,
-        key: str,
-        data: bytes,
-        *,
-        content_type: str = "application/octet-stream",
-        if_absent: bool = False,
-        if_tag: str | None = None,
-    ) -> None:
-        """Write an object, conditionally if asked (S3 conditional writes)."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        condition: dict[str, str] = {}
-        if if_absent:
-            condition["IfNoneMatch"] = "*"
-        if if_tag is not None:
-            condition["IfMatch"] = if_tag
-        try:
-            self._client.put_object(
-                Bucket=self._bucket,
-                Key=self._prefix + key,
-                Body=data,
-                ContentType=content_type,
-                **condition,  # type: ignore[arg-type]
-            )
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            if code in ("PreconditionFailed", "ConditionalRequestConflict", "412", "409"):
-                raise ConflictError(f"{self.uri}{key} was changed by someone else") from error
-            raise StoreError(f"{self.uri}{key} cannot be written: {error}") from error
-        except BotoCoreError as error:
-            raise StoreError(f"{self.uri}{key} cannot be written: {error}") from error
-
-    def list(self, prefix: str, *, after: str = "") -> Iterator[ObjectInfo]:
-        """List the objects whose key starts with ``prefix`` and is above ``after``, in key order.
-
-        A request for every thousand of them, when they are asked for.
-        """
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket,
-            Prefix=self._prefix + prefix,
-            StartAfter=self._prefix + after if after else "",
-        )
-        try:
-            for page in pages:
-                for entry in page.get("Contents", []):
-                    yield ObjectInfo(
-                        key=entry["Key"][len(self._prefix) :],
-                        size=entry["Size"],
-                        tag=entry["ETag"],
-                        modified=entry["LastModified"].astimezone(UTC),
-                    )
-        except (BotoCoreError, ClientError) as error:
-            raise StoreError(f"{self.uri}{prefix} cannot be listed: {error}") from error
-
-
-class LocalObjects:
-    """The files below a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    @property
-    def uri(self) -> str:
-        """Where the space is, for messages."""
-        return f"{self._folder}/"
-
-    def _path(self, key: str) -> Path:
-        path = self._folder / key
-        if not path.resolve().is_relative_to(self._folder.resolve()):
-            raise StoreError(f"key {key!r} points outside of {self._folder}")
-        return path
-
-    def read(self, key: str) -> bytes:
-        """Return a file's bytes."""
-        with self.open(key) as stream:
-            return stream.read()
-
-    def open(self, key: str) -> BinaryIO:
-        """Return a stream over a file's bytes."""
-        try:
-            return self._path(key).open("rb")
-        except (FileNotFoundError, IsADirectoryError) as error:
-            raise ObjectNotFoundError(f"{self.uri}{key} does not exist") from error
-
-    def read_tagged(self, key: str) -> tuple[bytes, str]:
-        """Return a file's bytes and a digest of them."""
-        data = self.read(key)
-        return data, hashlib.sha256(data).hexdigest()
-
-    def write(
-        self,
-        key: str,
-        data: bytes,
-        *,
-        content_type: str = "application/octet-stream",
-        if_absent: bool = False,
-        if_tag: str | None = None,
-    ) -> None:
-        """Write a file whole or not at all; the content type has no place in a folder."""
-        del content_type
-        path = self._path(key)
-        if if_absent and path.exists():
-            raise ConflictError(f"{self.uri}{key} exists already")
-        if if_tag is not None and (not path.exists() or self.read_tagged(key)[1] != if_tag):
-            raise ConflictError(f"{self.uri}{key} was changed by someone else")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        writing = path.with_name(f".writing-{uuid4().hex}")
-        writing.write_bytes(data)
-        writing.replace(path)
-
-    def list(self, prefix: str, *, after: str = "") -> Iterator[ObjectInfo]:
-        """List the files whose key starts with ``prefix`` and is above ``after``, in key order."""
-        top = self._folder / prefix.rpartition("/")[0]
-        for path in sorted(top.rglob("*")):
-            key = path.relative_to(self._folder).as_posix()
-            if key <= after or not key.startswith(prefix) or path.name.startswith("."):
-                continue
-            if path.is_file():
-                status = path.stat()
-                yield ObjectInfo(
-                    key=key,
-                    size=status.st_size,
-                    tag=f"{status.st_mtime_ns}-{status.st_size}",
-                    modified=datetime.fromtimestamp(status.st_mtime, UTC),
-                )
+__all__ = [
+    "MERGED",
+    "Current",
+    "LocalObjects",
+    "MonitorStore",
+    "ObjectInfo",
+    "Objects",
+    "Promotion",
+    "S3Objects",
+    "StoredLabels",
+    "StoredPart",
+    "StoredProfile",
+    "parse_label_key",
+    "parse_part_key",
+    "parse_profile_key",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,18 +76,6 @@ class Current:
         return replace(
             self, baseline=baseline, model=model, since=since, history=(*self.history, before)
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredProfile:
-    """One stored profile: its key, and what the key says."""
-
-    key: str
-    baseline: str
-    variant: str
-    grain_start: datetime
-    modified: datetime
-    tag: str
 
 
 class MonitorStore:
@@ -349,31 +143,103 @@ class MonitorStore:
 
         A pure function of the capture object, the grain and the baseline whose cells are counted.
         """
-        moment = grain_start.astimezone(UTC)
-        return (
-            f"{self.monitor}/profiles/{baseline}/{variant}/{moment:%Y/%m/%d/%H/%M}/{digest}.profile"
-        )
+        return f"{self._grain('profiles', baseline, variant, grain_start)}/{digest}.profile"
+
+    def predictions_key(
+        self, *, baseline: str, variant: str, grain_start: datetime, digest: str = MERGED
+    ) -> str:
+        """Key of the predictions of one capture object in one grain, or of the sum of several.
+
+        A pure function of the same things as the key of the profile they lie beside.
+        """
+        return f"{self._grain('predictions', baseline, variant, grain_start)}/{digest}.predictions"
+
+    def sample_key(
+        self, *, baseline: str, variant: str, grain_start: datetime, digest: str = MERGED
+    ) -> str:
+        """Key of the sample of one capture object's rows in one grain, or of several objects'."""
+        return f"{self._grain('samples', baseline, variant, grain_start)}/{digest}.sample"
 
     def list_profiles(
         self, *, baseline: str, variant: str, window: Window
     ) -> Iterator[StoredProfile]:
         """List the stored profiles of one window, in the order of their time."""
-        folder = f"{self.monitor}/profiles/{baseline}/{variant}/"
-        first, end = (f"{t.astimezone(UTC):%Y/%m/%d/%H/%M}" for t in (window.start, window.end))
-        # Keys are in the order of time: one listing from the window's start to its end.
-        for info in self.objects.list(folder + commonpath([first, end]), after=folder + first):
-            stored = parse_profile_key(info)
+        return self._list_parts("profiles", baseline, variant, window)
+
+    def list_predictions(
+        self, *, baseline: str, variant: str, window: Window
+    ) -> Iterator[StoredPart]:
+        """List the files of predictions of one window, sums of several too, by time."""
+        return self._list_parts("predictions", baseline, variant, window)
+
+    def list_samples(self, *, baseline: str, variant: str, window: Window) -> Iterator[StoredPart]:
+        """List the row samples of one window, in the order of their time."""
+        return self._list_parts("samples", baseline, variant, window)
+
+    def _grain(self, kind: PartKind, baseline: str, variant: str, moment: datetime) -> str:
+        return f"{self.monitor}/{kind}/{baseline}/{variant}/{_minute(moment)}"
+
+    def _list_parts(
+        self, kind: PartKind, baseline: str, variant: str, window: Window
+    ) -> Iterator[StoredPart]:
+        for info in self._list_window(f"{self.monitor}/{kind}/{baseline}/{variant}/", window):
+            stored = parse_part_key(info)
             if stored.grain_start >= window.end:
                 return
             yield stored
+
+    def _list_window(self, folder: str, window: Window) -> Iterator[ObjectInfo]:
+        """List a folder from a window's start until the caller has enough."""
+        first, end = _minute(window.start), _minute(window.end)
+        # Keys are in the order of time: one listing from the window's start to its end.
+        return self.objects.list(folder + commonpath([first, end]), after=folder + first)
+
+    # Labels
+
+    def received_labels_key(self, *, collected: datetime, digest: str) -> str:
+        """Key of the labels of one ground-truth object that no prediction has claimed yet.
+
+        ``collected`` is the hour in which the labels were collected.
+        """
+        moment = collected.astimezone(UTC)
+        return f"{self.monitor}/labels/received/{moment:%Y/%m/%d/%H}/{digest}.labels"
+
+    def matched_labels_key(self, *, variant: str, grain_start: datetime, digest: str) -> str:
+        """Key of the labels of one ground-truth object that belong to one grain's predictions."""
+        return f"{self.monitor}/labels/matched/{variant}/{_minute(grain_start)}/{digest}.labels"
+
+    def list_received_labels(self, *, window: Window) -> Iterator[StoredLabels]:
+        """List what is left of labels as they were received, by the hour of collection."""
+        hour = window.start.replace(minute=0, second=0, microsecond=0)
+        return self._list_labels("received", Window(hour, window.end))
+
+    def list_matched_labels(self, *, variant: str, window: Window) -> Iterator[StoredLabels]:
+        """List the labels that belong to the predictions of one window, in the order of grains."""
+        return self._list_labels(f"matched/{variant}", window)
+
+    def _list_labels(self, room: str, window: Window) -> Iterator[StoredLabels]:
+        for info in self._list_window(f"{self.monitor}/labels/{room}/", window):
+            stored = parse_label_key(info)
+            if stored.grain_start >= window.end:
+                return
+            yield stored
+
+    # What windows keep
 
     def rollup_key(self, *, baseline: str, variant: str, window: Window) -> str:
         """Key of the sum of one window's profiles, as far as it was evaluated.
 
         Windows of different lengths may share it: it holds what it is the sum of.
         """
-        moment = window.start.astimezone(UTC)
-        return f"{self.monitor}/rollups/{baseline}/{variant}/{moment:%Y/%m/%d/%H/%M}.rollup"
+        return f"{self.monitor}/rollups/{baseline}/{variant}/{_minute(window.start)}.rollup"
+
+    def outcomes_key(self, *, baseline: str, variant: str, window: Window) -> str:
+        """Key of the counts of one window's labelled predictions, grain by grain."""
+        return f"{self.monitor}/rollups/{baseline}/{variant}/{_minute(window.start)}.outcomes"
+
+    def attributions_key(self, *, baseline: str, variant: str, window: Window) -> str:
+        """Key of the sums of the attributions of one window's row sample."""
+        return f"{self.monitor}/attributions/{baseline}/{variant}/{_minute(window.start)}.sums"
 
     # Reports
 
@@ -410,28 +276,5 @@ class MonitorStore:
         return f"{self.monitor}/evidence/{baseline}/{variant}.evidence"
 
 
-def parse_profile_key(info: ObjectInfo) -> StoredProfile:
-    """Read back what a profile's key says.
-
-    Raises
-    ------
-    StoreError
-        If the key is not one that ``MonitorStore.profile_key`` makes.
-    """
-    parts = info.key.split("/")
-    try:
-        monitor, room, baseline, variant, *moment, name = parts
-        if room != "profiles" or not monitor or not name.endswith(".profile"):
-            raise ValueError("not a profile")
-        year, month, day, hour, minute = (int(part) for part in moment)
-        start = datetime(year, month, day, hour, minute, tzinfo=UTC)
-    except ValueError as error:
-        raise StoreError(f"{info.key} is not the key of a profile") from error
-    return StoredProfile(
-        key=info.key,
-        baseline=baseline,
-        variant=variant,
-        grain_start=start,
-        modified=info.modified,
-        tag=info.tag,
-    )
+def _minute(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y/%m/%d/%H/%M}"

@@ -178,6 +178,7 @@ def invoke_endpoint(
     *,
     content_type: str,
     accept: str,
+    inference_id: str,
     variant: str | None = None,
     region: str | None = None,
     client: Any = None,
@@ -191,6 +192,8 @@ def invoke_endpoint(
         At most 6 MB.
     content_type, accept : str
         Of the request and of the answer.
+    inference_id : str
+        What the call is captured under, at most 64 characters.
     variant : str, optional
         The variant that answers, such as one that gets no traffic; default: by their weights.
     region : str, optional
@@ -218,6 +221,7 @@ def invoke_endpoint(
             Body=body,
             ContentType=content_type,
             Accept=accept,
+            InferenceId=inference_id,
             **({"TargetVariant": variant} if variant else {}),
         )
         return bytes(answer["Body"].read())

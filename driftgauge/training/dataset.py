@@ -392,7 +392,7 @@ def encode_rows(rows: ServedRows, *, prediction: str, label: str) -> bytes:
     """
     others = {
         prediction: [repr(score) for score in rows.scores.tolist()],
-        label: ["" if value != value else str(int(value)) for value in rows.labels.tolist()],
+        label: _label_cells(rows),
         TIME_COLUMN: [str(time) for time in rows.times.tolist()],
     }
     taken = sorted(set(rows.columns) & set(others))
@@ -401,11 +401,11 @@ def encode_rows(rows: ServedRows, *, prediction: str, label: str) -> bytes:
             f"the column names {', '.join(taken) or sorted(others)} are used twice: prediction, "
             f"label and {TIME_COLUMN} need names of their own"
         )
-    return _write_csv({**_cells_by_column(rows), **others})
+    return _write_csv({**_input_cells(rows), **others})
 
 
 def encode_baseline_rows(
-    rows: ServedRows, *, prediction: str, scores: NDArray[np.float64]
+    rows: ServedRows, *, prediction: str, scores: NDArray[np.float64], label: str | None = None
 ) -> bytes:
     """Write rows as CSV with a header, in the form a baseline is built from.
 
@@ -420,8 +420,20 @@ def encode_baseline_rows(
         Name of the output column; it comes first, as outputs do in a capture.
     scores : ndarray of float64, shape (rows,)
         The model's scores of these rows.
+    label : str, optional
+        Name of the column of labels: the baseline's quality is then measured on these rows.
     """
-    return _write_csv({prediction: [repr(s) for s in scores.tolist()], **_cells_by_column(rows)})
+    labels = {} if label is None else {label: _label_cells(rows)}
+    scored = {prediction: [repr(s) for s in scores.tolist()]}
+    return _write_csv({**scored, **_input_cells(rows), **labels})
+
+
+def _input_cells(rows: ServedRows) -> dict[str, list[str]]:
+    return {name: column_cells(column) for name, column in rows.columns.items()}
+
+
+def _label_cells(rows: ServedRows) -> list[str]:
+    return ["" if value != value else str(int(value)) for value in rows.labels.tolist()]
 
 
 def _write_csv(cells: Mapping[str, list[str]]) -> bytes:
@@ -430,10 +442,6 @@ def _write_csv(cells: Mapping[str, list[str]]) -> bytes:
     writer.writerow(cells)
     writer.writerows(zip(*cells.values(), strict=True))
     return stream.getvalue().encode()
-
-
-def _cells_by_column(rows: ServedRows) -> dict[str, list[str]]:
-    return {name: column_cells(column) for name, column in rows.columns.items()}
 
 
 def column_cells(column: Column) -> list[str]:

@@ -14,11 +14,15 @@ from driftgauge.config import MonitorConfig
 from driftgauge.errors import ConfigError
 from driftgauge.windows import format_duration
 from stacks.constructs.metrics import endpoint_metric, monitor_metric
+from stacks.constructs.retraining_alarm import (
+    RULE_CHARACTERS,
+    needs_retraining_alarm,
+    retraining_alarm,
+)
 from stacks.deployment import Deployment
 
-# CloudWatch's limits on a composite alarm.
+# CloudWatch's limit on a composite alarm, besides that on the length of its rule.
 CHILDREN = 100
-RULE_CHARACTERS = 10_240
 
 ABOVE = cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD
 AT_LEAST = cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
@@ -39,6 +43,42 @@ VOLUME_DEVIATIONS = 3
 VOLUME_BREACHES, VOLUME_PERIODS = 4, 5
 MICROSECONDS = 1000
 
+# What is decided once labels come, or predictions are explained: kind, metric, whether one window
+# is enough, meaning. Windows whose labels are not complete enough yet say nothing, so the alarm
+# keeps its state.
+OUTCOME_VERDICTS = (
+    (
+        "quality-decay",
+        "QualityDecay",
+        False,
+        "labels have come, and by them the model's predictions are worse than in its baseline, of "
+        "all rows or of a segment, beyond chance and tolerance. The report names the measures and "
+        "says since when; whether the inputs moved too tells a broken source from another world.",
+    ),
+    (
+        "concept-drift",
+        "ConceptDrift",
+        False,
+        "labels contradict the quality that was estimated without them: the same inputs lead to "
+        "other outcomes than when the model was trained. No repair of the inputs helps, a model "
+        "trained on recent labels may.",
+    ),
+    (
+        "bias-drift",
+        "BiasDrift",
+        False,
+        "groups are treated more unequally than in the baseline, beyond chance and tolerance. The "
+        "report names groups and metrics; bias/constraint_violations.json beside it lists them.",
+    ),
+    (
+        "attribution-drift",
+        "AttributionDrift",
+        False,
+        "the model rests on other features than in its baseline. The report shows whose part grew: "
+        "have inputs moved to where the model uses them otherwise, or was it replaced?",
+    ),
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
@@ -58,7 +98,8 @@ class MonitorAlarms(Construct):
     """All alarms of one monitor.
 
     The children have no actions: they colour the dashboard and, some of them, start a retraining.
-    People are told by the composite alarm, once for whatever rings together.
+    People are told by the composite alarm, once for whatever rings together. Where a retraining
+    takes several alarms at once, each variant has a composite for that as well.
     """
 
     def __init__(
@@ -72,6 +113,7 @@ class MonitorAlarms(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self.children: list[cloudwatch.AlarmBase] = []
+        self.retraining: list[cloudwatch.CompositeAlarm] = []
         names: list[str] = []
         for variant in monitor.endpoint.variants:
             where = f"Monitor {monitor.name}, variant {variant}: "
@@ -80,6 +122,7 @@ class MonitorAlarms(Construct):
                 f"{deployment.log_group_name('evaluate')}."
             )
             folder = Construct(self, variant)
+            own = len(self.children)
             for limit, hint in (
                 *((limit, look) for limit in _window_limits(monitor, variant)),
                 *((limit, "") for limit in _endpoint_limits(monitor, variant)),
@@ -94,6 +137,16 @@ class MonitorAlarms(Construct):
                 names.append(name)
                 self.children.append(
                     _volume_alarm(folder, monitor, variant, name=name, where=where)
+                )
+            if needs_retraining_alarm(monitor):
+                self.retraining.append(
+                    retraining_alarm(
+                        folder,
+                        deployment=deployment,
+                        monitor=monitor,
+                        variant=variant,
+                        children=self.children[own:],
+                    )
                 )
         self.composite = self._composite(deployment, monitor, names)
 
@@ -223,7 +276,7 @@ def _window_limits(monitor: MonitorConfig, variant: str) -> Iterator[Limit]:
             missing=HOLD,
             meaning=meaning,
         )
-    yield from _sound_limits(monitor, variant)
+    yield from _verdict_limits(monitor, variant)
     hours = int(settings.silence / timedelta(hours=1))
     yield Limit(
         kind="silence",
@@ -262,29 +315,10 @@ def _window_limits(monitor: MonitorConfig, variant: str) -> Iterator[Limit]:
     )
 
 
-def _sound_limits(monitor: MonitorConfig, variant: str) -> Iterator[Limit]:
-    """Yield what only sound mode decides: lasting shifts, and how columns go together."""
+def _verdict_limits(monitor: MonitorConfig, variant: str) -> Iterator[Limit]:
+    """Yield the limits on what only some monitors decide, as their window alarms say."""
     settings = monitor.alarms
-    every = format_duration(monitor.decision.persistence.false_alarm_every)
-    for kind, metric, once, meaning in (
-        (
-            "persistent-drift",
-            "PersistentDrift",
-            # All windows so far are in its value: nothing is gained by waiting for more of them.
-            True,
-            "all windows together hold evidence of a shift that lasts, maybe too small for any "
-            f"single window to show. Unchanged traffic rings once in {every} on average at most. "
-            "The report names the columns, by how much they moved, and since when.",
-        ),
-        (
-            "joint-drift",
-            "JointDrift",
-            False,
-            "columns go together otherwise than in the baseline, as a correlation that appears or "
-            "is gone. The report names the pairs: is a join wrong, a column shifted against its "
-            "rows, or has the population changed?",
-        ),
-    ):
+    for kind, metric, once, meaning in (*_sound_verdicts(monitor), *OUTCOME_VERDICTS):
         if kind not in monitor.window_alarms:
             continue
         yield Limit(
@@ -299,6 +333,28 @@ def _sound_limits(monitor: MonitorConfig, variant: str) -> Iterator[Limit]:
             missing=HOLD,
             meaning=meaning,
         )
+
+
+def _sound_verdicts(monitor: MonitorConfig) -> Iterator[tuple[str, str, bool, str]]:
+    """Yield what only sound mode decides: lasting shifts, and how columns go together."""
+    every = format_duration(monitor.decision.persistence.false_alarm_every)
+    yield (
+        "persistent-drift",
+        "PersistentDrift",
+        # All windows so far are in its value: nothing is gained by waiting for more of them.
+        True,
+        "all windows together hold evidence of a shift that lasts, maybe too small for any "
+        f"single window to show. Unchanged traffic rings once in {every} on average at most. "
+        "The report names the columns, by how much they moved, and since when.",
+    )
+    yield (
+        "joint-drift",
+        "JointDrift",
+        False,
+        "columns go together otherwise than in the baseline, as a correlation that appears or "
+        "is gone. The report names the pairs: is a join wrong, a column shifted against its "
+        "rows, or has the population changed?",
+    )
 
 
 def _endpoint_limits(monitor: MonitorConfig, variant: str) -> Iterator[Limit]:

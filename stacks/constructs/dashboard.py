@@ -10,11 +10,10 @@ from constructs import Construct
 
 from driftgauge.config import MonitorConfig
 from stacks.constructs.alarms import MICROSECONDS, MonitorAlarms
-from stacks.constructs.metrics import endpoint_metric, monitor_metric
+from stacks.constructs.metrics import endpoint_metric, graph_period, line_label, monitor_metric
+from stacks.constructs.outcome_widgets import HEIGHT, WIDTH, outcome_widgets
 from stacks.deployment import Deployment
 
-WIDTH = 24
-HEIGHT = 6
 _WORST_FEATURES = 3
 # What evaluate writes once per judged window, and where its features are listed worst first.
 _LOG_MESSAGE = "window evaluated"
@@ -43,7 +42,7 @@ class DeploymentDashboard(Construct):
         self.dashboard.add_widgets(
             cloudwatch.AlarmStatusWidget(
                 title="Alarms",
-                alarms=[alarms.composite, *alarms.children],
+                alarms=[alarms.composite, *alarms.children, *alarms.retraining],
                 width=6,
                 height=HEIGHT,
             ),
@@ -57,6 +56,8 @@ class DeploymentDashboard(Construct):
             _errors(monitor, width=6),
             self._worst_features(monitor, width=12),
         )
+        if widgets := outcome_widgets(monitor):
+            self.dashboard.add_widgets(*widgets)
 
     def _header(self, monitor: MonitorConfig) -> cloudwatch.TextWidget:
         variants = ", ".join(monitor.endpoint.variants)
@@ -91,7 +92,7 @@ class DeploymentDashboard(Construct):
 
 
 def _drift(monitor: MonitorConfig, *, width: int) -> cloudwatch.GraphWidget:
-    period = _graph_period(monitor)
+    period = graph_period(monitor)
     lines = []
     for variant in monitor.endpoint.variants:
         for statistic, word in (
@@ -105,7 +106,7 @@ def _drift(monitor: MonitorConfig, *, width: int) -> cloudwatch.GraphWidget:
                     variant=variant,
                     statistic=statistic,
                     period=period,
-                    label=_label(monitor, variant, word),
+                    label=line_label(monitor, variant, word),
                 )
             )
         lines.append(
@@ -114,7 +115,7 @@ def _drift(monitor: MonitorConfig, *, width: int) -> cloudwatch.GraphWidget:
                 monitor=monitor.name,
                 variant=variant,
                 period=period,
-                label=_label(monitor, variant, "predictions"),
+                label=line_label(monitor, variant, "predictions"),
             )
         )
     return cloudwatch.GraphWidget(
@@ -141,8 +142,8 @@ def _evidence(monitor: MonitorConfig, *, width: int) -> Iterator[cloudwatch.Grap
             metric,
             monitor=monitor.name,
             variant=variant,
-            period=_graph_period(monitor),
-            label=_label(monitor, variant, words),
+            period=graph_period(monitor),
+            label=line_label(monitor, variant, words),
         )
         for variant in monitor.endpoint.variants
         for kind, metric, words in (
@@ -175,7 +176,7 @@ def _rows(monitor: MonitorConfig, *, width: int) -> cloudwatch.GraphWidget:
                 variant=variant,
                 statistic=cloudwatch.Stats.SUM,
                 period=hour,
-                label=_label(monitor, variant, "rows captured an hour"),
+                label=line_label(monitor, variant, "rows captured an hour"),
             )
         )
         left.append(
@@ -185,7 +186,7 @@ def _rows(monitor: MonitorConfig, *, width: int) -> cloudwatch.GraphWidget:
                 variant=variant,
                 statistic=cloudwatch.Stats.SUM,
                 period=hour,
-                label=_label(monitor, variant, "invocations an hour"),
+                label=line_label(monitor, variant, "invocations an hour"),
             )
         )
     return _graph("Volume", left, width=width)
@@ -197,8 +198,8 @@ def _rejected(monitor: MonitorConfig, *, width: int) -> cloudwatch.GraphWidget:
             "RejectedShare",
             monitor=monitor.name,
             variant=variant,
-            period=_graph_period(monitor),
-            label=_label(monitor, variant, "rejected, percent of a window"),
+            period=graph_period(monitor),
+            label=line_label(monitor, variant, "rejected, percent of a window"),
         )
         for variant in monitor.endpoint.variants
     ]
@@ -226,7 +227,7 @@ def _latency(monitor: MonitorConfig, *, width: int) -> cloudwatch.GraphWidget:
             variant=variant,
             statistic=cloudwatch.Stats.percentile(99),
             period=cdk.Duration.minutes(5),
-            label=_label(monitor, variant, f"{name} p99"),
+            label=line_label(monitor, variant, f"{name} p99"),
         )
         for variant in monitor.endpoint.variants
         for name in ("ModelLatency", "OverheadLatency")
@@ -256,7 +257,7 @@ def _errors(monitor: MonitorConfig, *, width: int) -> cloudwatch.GraphWidget:
             variant=variant,
             statistic=cloudwatch.Stats.AVERAGE,
             period=cdk.Duration.minutes(5),
-            label=_label(monitor, variant, f"{name[10:13]} rate"),
+            label=line_label(monitor, variant, f"{name[10:13]} rate"),
         )
         for variant in monitor.endpoint.variants
         for name in ("Invocation4XXErrors", "Invocation5XXErrors")
@@ -274,12 +275,3 @@ def _graph(
         width=width,
         height=HEIGHT,
     )
-
-
-def _graph_period(monitor: MonitorConfig) -> cdk.Duration:
-    """Return a period that dashboards can draw: points of seconds live for three hours only."""
-    return cdk.Duration.seconds(max(60, int(monitor.alarm_period.total_seconds())))
-
-
-def _label(monitor: MonitorConfig, variant: str, words: str) -> str:
-    return words if len(monitor.endpoint.variants) == 1 else f"{variant}: {words}"

@@ -15,12 +15,15 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from driftgauge.config import MonitorConfig
 from stacks.buckets import Buckets, bucket_arn, objects_arn
 from stacks.bundling import ARCHITECTURE, RUNTIME, code_asset, layer_asset
 from stacks.constructs.acknowledgements import acknowledge, acknowledge_wildcards
 from stacks.deployment import Deployment, capture_folder, ground_truth_folder
 
 NAMESPACE = "driftgauge"
+# One full virtual CPU; more does not help a function that computes in one thread.
+ONE_CPU_MB = 1769
 LOG_RETENTION = logs.RetentionDays.THREE_MONTHS
 
 
@@ -172,20 +175,31 @@ class Function(Construct):
         resources = [objects_arn(self._defaults.buckets.store, f"*/{key}") for key in keys]
         self._allow(action, resources, "The objects that this function handles, of any monitor.")
 
-    def read_captures(self, *, ground_truth: bool = False) -> None:
-        """Let the function read what endpoints captured; and list and read labels, if asked."""
-        deployment, buckets = self._defaults.deployment, self._defaults.buckets
-        if buckets.own_captures:
-            self.function.add_environment("CAPTURE_BUCKET", buckets.own_captures)
-        folders: dict[tuple[str, str], None] = {}
-        for monitor in deployment:
-            bucket = buckets.captures(monitor)
-            folders[bucket, capture_folder(monitor)] = None
-            if ground_truth:
-                folders[bucket, ground_truth_folder(monitor)] = None
-        resources = [objects_arn(bucket, f"{folder}*") for bucket, folder in folders]
-        self._allow("s3:GetObject", resources, "The captures of the monitored endpoints.")
-        names = dict.fromkeys(bucket for bucket, _ in folders)
+    def read_captures(self) -> None:
+        """Let the function read what endpoints captured."""
+        captures = self._defaults.buckets.captures
+        self._read_folders(
+            [(captures(monitor), capture_folder(monitor)) for monitor in self._defaults.deployment],
+            "The captures of the monitored endpoints.",
+        )
+
+    def read_labels(self, monitors: Iterable[MonitorConfig]) -> None:
+        """Let the function read the ground truth of some monitors."""
+        captures = self._defaults.buckets.captures
+        self._read_folders(
+            [(captures(monitor), ground_truth_folder(monitor)) for monitor in monitors],
+            "The labels of the monitored endpoints.",
+        )
+
+    def _read_folders(self, folders: Iterable[tuple[str, str]], reason: str) -> None:
+        """Let the function list buckets of captures, and read folders in them."""
+        if self._defaults.buckets.own_captures:
+            self.function.add_environment("CAPTURE_BUCKET", self._defaults.buckets.own_captures)
+        unique = list(dict.fromkeys(folders))
+        self._allow(
+            "s3:GetObject", [objects_arn(bucket, f"{folder}*") for bucket, folder in unique], reason
+        )
+        names = dict.fromkeys(bucket for bucket, _ in unique)
         self.role.add_to_policy(
             iam.PolicyStatement(
                 actions=["s3:ListBucket"], resources=[bucket_arn(name) for name in names]
@@ -200,6 +214,20 @@ class Function(Construct):
             resources.append(objects_arn(bucket, key))
         if resources:
             self._allow("s3:GetObject", resources, reason)
+
+    def invoke_endpoints(self, names: Iterable[str]) -> None:
+        """Let the function ask these SageMaker endpoints for predictions."""
+        # SageMaker writes the names in lower case in ARNs; no two endpoints differ in case alone.
+        spellings = sorted({spelling for name in names for spelling in (name, name.lower())})
+        if spellings:
+            stack = cdk.Stack.of(self)
+            arns = [
+                stack.format_arn(service="sagemaker", resource="endpoint", resource_name=spelling)
+                for spelling in spellings
+            ]
+            self.role.add_to_policy(
+                iam.PolicyStatement(actions=["sagemaker:InvokeEndpoint"], resources=arns)
+            )
 
     def put_metrics(self, namespaces: Iterable[str]) -> None:
         """Let the function publish metrics in these namespaces through the API.

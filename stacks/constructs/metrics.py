@@ -9,6 +9,8 @@ from __future__ import annotations
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 
+from driftgauge.config import MonitorConfig
+
 NAMESPACE = "driftgauge"
 _ENDPOINT_NAMESPACE = "AWS/SageMaker"
 
@@ -55,3 +57,13 @@ def endpoint_metric(
         period=period,
         label=label,
     )
+
+
+def graph_period(monitor: MonitorConfig) -> cdk.Duration:
+    """Return a period that dashboards can draw: points of seconds live for three hours only."""
+    return cdk.Duration.seconds(max(60, int(monitor.alarm_period.total_seconds())))
+
+
+def line_label(monitor: MonitorConfig, variant: str, words: str) -> str:
+    """Return the label of a line in a graph; it names the variant where there are several."""
+    return words if len(monitor.endpoint.variants) == 1 else f"{variant}: {words}"

@@ -1,11 +1,18 @@
-"""A queue, the queue for what could not be processed, and the alarm on the latter."""
+"""A queue with what fills and reads it, and the queue for what could not be processed."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_lambda_event_sources as event_sources
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
@@ -106,3 +113,37 @@ def let_rules_send(queue: sqs.Queue) -> None:
 def as_target(scope: Construct, construct_id: str, queue: sqs.IQueue) -> sqs.IQueue:
     """Return the queue as a rule's target that gets no further statement in its policy."""
     return sqs.Queue.from_queue_arn(scope, construct_id, queue.queue_arn)
+
+
+def queue_objects(
+    scope: Construct,
+    construct_id: str,
+    *,
+    bucket: str,
+    keys: Sequence[dict[str, str]],
+    queue: sqs.IQueue,
+    dead_letters: DeadLetterQueue,
+    description: str,
+) -> None:
+    """Send the events of a bucket's new objects to a queue.
+
+    ``keys`` are EventBridge's matchers, such as ``{"prefix": "captures/"}``; one has to match.
+    """
+    events.Rule(
+        scope,
+        construct_id,
+        description=description,
+        event_pattern=events.EventPattern(
+            source=["aws.s3"],
+            detail_type=["Object Created"],
+            detail={"bucket": {"name": [bucket]}, "object": {"key": list(keys)}},
+        ),
+        targets=[targets.SqsQueue(queue, dead_letter_queue=dead_letters.target)],
+    )
+
+
+def read_queue(function: lambda_.IFunction, queue: sqs.IQueue, **settings: Any) -> None:
+    """Let a function read a queue; it says which messages of a batch failed."""
+    function.add_event_source(
+        event_sources.SqsEventSource(queue, report_batch_item_failures=True, **settings)
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from driftgauge.config import load_monitors
@@ -59,5 +61,46 @@ def varied() -> Synthesized:
             capture={"bucket": "other-captures", "prefix": ""},
             alerts={"emails": ["all@example.com"]},
         ),
+        deployment="staging",
+    )
+
+
+LABELS: dict[str, Any] = {
+    "prediction": "score",
+    "label": "label",
+    "capture": {
+        "bucket": "existing-captures",
+        "prefix": "captures",
+        "ground_truth_prefix": "truth",
+    },
+    "outcomes": {},
+}
+
+
+@pytest.fixture(scope="session")
+def judged() -> Synthesized:
+    """A deployment with outcomes, bias and attributions, each not in every monitor."""
+    return synthesize(
+        monitor(
+            "churn",
+            **LABELS,
+            window="1h",
+            retraining={
+                "enabled": True,
+                "triggers": ["quality-decay", ["prediction-drift", "feature-drift"]],
+            },
+        ),
+        # The same labels, for another choice of rows.
+        monitor(
+            "churn-by-region",
+            **LABELS,
+            endpoint={"name": "Churn-EU", "variants": ["blue", "green"], "alarms": False},
+            bias={"facets": [{"column": "region", "values": ["north"]}]},
+            attribution={"source": "endpoint"},
+            debounce="30s",
+            retraining={"enabled": True, "triggers": ["bias-drift", "quality-decay"]},
+        ),
+        monitor("fraud", attribution={"model": "s3://team-models/fraud.json"}),
+        monitor("plain"),
         deployment="staging",
     )

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from driftgauge.config import MonitorConfig, MonitorSet, load_monitors
-from driftgauge.costs import PRICES, Item, estimate_deployment, summary_line
+from driftgauge.costs import KEPT_MARGIN_DAYS, PRICES, Item, estimate_deployment, summary_line
+from stacks.storage import OUTCOME_MARGIN_DAYS
 from tests.infrastructure.policies import may
 from tests.infrastructure.synthesized import Synthesized, monitor, synthesize
 from tests.infrastructure.test_checks import findings, synth
@@ -53,7 +54,7 @@ def estimated(items: Sequence[Item], names: Sequence[str]) -> Counter[str]:
     return +counted
 
 
-@pytest.mark.parametrize("which", ["default", "varied", "opted"])
+@pytest.mark.parametrize("which", ["default", "varied", "opted", "judged"])
 def test_the_estimate_counts_the_alarms_and_dashboards_of_the_templates(
     which: str, request: pytest.FixtureRequest
 ) -> None:
@@ -78,12 +79,45 @@ def deployed(stacks: Synthesized) -> list[MonitorConfig]:
     return list(found[0]._deployment)
 
 
-def test_two_queues_are_polled_for_all_monitors_and_one_for_each(varied: Synthesized) -> None:
-    read = [
-        mapping.properties["EventSourceArn"]
-        for mapping in varied.all("AWS::Lambda::EventSourceMapping")
+@pytest.mark.parametrize(
+    # One more queue for all labels, and one for each monitor whose windows are explained.
+    ("which", "polled"),
+    [("varied", 2 + 3), ("judged", 3 + 4 + 2)],
+)
+def test_two_queues_are_polled_for_all_monitors_and_one_for_each(
+    which: str, polled: int, request: pytest.FixtureRequest
+) -> None:
+    stacks: Synthesized = request.getfixturevalue(which)
+    assert len(stacks.all("AWS::Lambda::EventSourceMapping")) == polled
+    estimate = estimate_deployment(MonitorSet(monitors=tuple(deployed(stacks))))
+    items = [*estimate.shared, *(item for one in estimate.monitors for item in one.items)]
+    requests = sum(item.quantity for item in items if "polling" in item.what)
+    # Five pollers that wait 20 seconds each, and what the capture files make of it.
+    files = 60 * 730 * 4 * len(estimate.monitors)
+    assert requests == pytest.approx(polled * 5 * 730 * 3600 / 20 + files)
+
+
+def test_the_estimate_keeps_predictions_as_long_as_the_store_does() -> None:
+    assert KEPT_MARGIN_DAYS == OUTCOME_MARGIN_DAYS
+
+
+def test_metrics_of_outcomes_have_the_namespaces_of_model_monitors_other_jobs() -> None:
+    stacks = synthesize(
+        monitor(
+            "churn",
+            prediction="score",
+            outcomes={},
+            attribution={},
+            model_monitor_metrics={"schedule": "churn-hourly"},
+        )
+    )
+    role = stacks.function("evaluate").properties["Role"].strip("<>").removesuffix(".Arn")
+    (statement,) = [
+        one for one in stacks.statements(role) if one["Action"] == "cloudwatch:PutMetricData"
     ]
-    assert len(read) == 2 + len(deployed(varied))
+    assert statement["Condition"]["StringEquals"]["cloudwatch:namespace"] == [
+        f"aws/sagemaker/Endpoints/{kind}-metrics" for kind in ("data", "explainability", "model")
+    ]
 
 
 def test_evaluate_may_publish_in_the_namespaces_of_monitors_that_opt_in(

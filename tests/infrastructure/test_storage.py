@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from tests.infrastructure.synthesized import Synthesized, monitor, synthesize
 
 
@@ -67,11 +69,26 @@ def test_rows_of_the_traffic_expire_and_the_record_of_decisions_does_not(
     for name in ("churn", "churn-by-region", "fraud"):
         assert expiring[f"{name}/quarantine/"] == 30
         assert expiring[f"{name}/retraining/"] == 90
-        assert expiring[f"{name}/profiles/"] == expiring[f"{name}/predictions/"] == 400
-        assert expiring[f"{name}/rollups/"] == expiring[f"{name}/profiles/"]
-    assert len(expiring) == 3 * 5
+        assert expiring[f"{name}/rollups/"] == expiring[f"{name}/profiles/"] == 400
+        for room in ("predictions", "labels", "samples"):
+            assert expiring[f"{name}/{room}/"] == 105
+    assert len(expiring) == 3 * 7
     # Nothing else expires: no rule without a prefix has a term for current objects.
     assert not [rule for rule in rules if "ExpirationInDays" in rule and "Prefix" not in rule]
+
+
+def test_predictions_wait_for_labels_as_long_as_these_may_come() -> None:
+    late: dict[str, Any] = {"prediction": "score", "outcomes": {"lookback": "180d"}, "window": "7d"}
+    store = synthesize(monitor(**late)).templates["Storage"]["Resources"]["Store1D2A845B"]
+    terms = {
+        rule.get("Prefix"): rule.get("ExpirationInDays")
+        for rule in store["Properties"]["LifecycleConfiguration"]["Rules"]
+    }
+    for room in ("predictions", "labels", "samples"):
+        assert terms[f"churn/{room}/"] == 180 + 7 + 14
+    # What was found out from them is small, and stays.
+    assert "churn/attributions/" not in terms
+    assert "churn/reports/" not in terms
 
 
 def test_the_record_of_a_retraining_outlives_its_cool_down() -> None:
@@ -94,10 +111,10 @@ def test_the_store_is_versioned_and_replaced_versions_go_after_a_month(
         for rule in store["LifecycleConfiguration"]["Rules"]
         if "NoncurrentVersionExpiration" in rule
     }
-    (rollups,) = [prefix for prefix in terms if prefix is not None]
-    # Rollups are written again at each evaluation; nobody asks for an earlier one.
-    assert rollups.endswith("/rollups/")
-    assert terms == {None: 30, rollups: 1}
+    # These are written again as they grow or shrink; nobody asks for an earlier one.
+    rooms = ("rollups", "predictions", "labels", "samples")
+    assert terms.pop(None) == 30
+    assert terms == {f"flight-delays/{room}/": 1 for room in rooms}
 
 
 def test_a_deployment_on_existing_buckets_makes_none_for_captures(varied: Synthesized) -> None:

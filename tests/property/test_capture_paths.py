@@ -268,13 +268,26 @@ tables = st.lists(st.tuples(cells, cells), min_size=1, max_size=30)
 
 
 @settings(max_examples=100, deadline=None)
-@given(parts=st.lists(tables, min_size=1, max_size=4))
-@example(parts=[[("[1", "2]")]])
-@example(parts=[[("1", ""), ("", "")]])
-@example(parts=[[("1", "a"), ("2", "b")], [("3", "b"), ("4", "a")], [("5", "c"), ("6", "7")]])
-@example(parts=[[("1", "a" * 9)], [("1", "a")], [("1", "a" * 9)], [("1", "a" * 70)]])
-def test_the_cell_decoder_reads_each_cell_by_the_rules(parts: list[list[tuple[str, str]]]) -> None:
+@given(parts=st.lists(tables, min_size=1, max_size=4), short=st.booleans())
+@example(parts=[[("[1", "2]")]], short=True)
+@example(parts=[[("1", ""), ("", "")]], short=True)
+@example(
+    parts=[[("1", "a"), ("2", "b")], [("3", "b"), ("4", "a")], [("5", "c"), ("6", "7")]],
+    short=False,
+)
+@example(parts=[[("1", "a" * 9)], [("1", "a")], [("1", "a" * 9)], [("1", "a" * 70)]], short=False)
+@example(parts=[[("1", "2.5")] * 3, [("1", "a")], [("0.123456789", "a")]] * 2, short=True)
+# More rows than are looked at first for the words of a column.
+@example(
+    parts=[[("1", "a"), ("2", "b"), ("3", "c")], [("1", "b")] * 5000 + [("1", "a")]], short=True
+)
+def test_the_cell_decoder_reads_each_cell_by_the_rules(
+    parts: list[list[tuple[str, str]]], short: bool
+) -> None:
     decoder = CellDecoder()
+    if not short:
+        # All numbers are left to the parser of JSON.
+        decoder._untried = len(parts)
     for table in parts:
         text = "\n".join(",".join(row) for row in table)
         columns = decoder.decode(text, rows=len(table), width=2)

@@ -10,13 +10,14 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from driftgauge.columns import Column, TypeCounts
 from driftgauge.errors import ProfileError
 from driftgauge.profile.build import profile_columns
 from driftgauge.profile.codec import decode_profile, encode_profile, merge_encoded
 from driftgauge.profile.exact import UNIT_BITS, exact_row_sums, exact_sum, to_units
-from driftgauge.profile.layout import layout_of
 from driftgauge.profile.lookup import CellEdges, CellLookup, GridLookup, SortedLookup, grid_rounds
 from driftgauge.profile.profile import Profile, merge_profiles
+from driftgauge.profile.resolution import Resolution
 from driftgauge.profile.spec import FeatureSpec, ProfileSpec
 from tests.columns import Value, column_of
 
@@ -30,6 +31,7 @@ SPEC = ProfileSpec(
             inferred_type="Fractional",
             edges=(-10.0, -0.5, 0.0, 1e-300, 0.1, 2.0, 1e9),
             center=0.3,
+            resolution=Resolution(middle=0.1, below=0.02, above=0.7, repeated=(0.1,)),
         ),
         FeatureSpec(
             name="far",
@@ -46,6 +48,7 @@ SPEC = ProfileSpec(
             inferred_type="Integral",
             edges=(-1.0, 0.0, 5e-324, 2.0),
             center=0.5,
+            resolution=Resolution(middle=0.0, below=1.0, above=1.0, unit=1, parts=10),
         ),
         FeatureSpec(
             name="categorical",
@@ -105,6 +108,39 @@ def test_parts_add_up_to_the_whole_in_any_order_and_grouping(
 
 def merge_encoded_bytes(parts: list[Profile]) -> bytes:
     return encode_profile(merge_encoded([encode_profile(part) for part in parts], SPEC))
+
+
+@given(
+    rows=st.sampled_from([60, 70, 1_000, 1_200, 2_000, 4_000, 4_200, 9_000, 32_768, 32_769]),
+    scale=st.sampled_from([0.0, 1e-9, 0.01, 1.0, 50.0, 1e200]),
+    whole=st.sampled_from([0.0, 0.5, 1.0]),
+    cuts=st.lists(st.floats(0, 1), max_size=6),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(deadline=None, max_examples=60)
+def test_where_values_lie_adds_up_at_every_level(
+    rows: int, scale: float, whole: float, cuts: list[float], seed: int
+) -> None:
+    chance = np.random.default_rng(seed)
+    columns = {}
+    for name in ("numeric", "far", "discrete"):
+        values = chance.standard_t(2, rows) * scale
+        columns[name] = np.where(chance.random(rows) < whole, np.rint(values), values)
+
+    def profile(part: slice) -> Profile:
+        some = {
+            name: Column(numbers=values[part], types=TypeCounts(fractional=values[part].shape[0]))
+            for name, values in columns.items()
+        }
+        return profile_columns(SPEC, some, rows=some["far"].rows)
+
+    at = sorted(round(rows * cut) for cut in cuts)
+    bounds = zip([0, *at], [*at, rows], strict=True)
+    parts = [profile(slice(start, stop)) for start, stop in bounds]
+    whole_profile = encode_profile(profile(slice(0, rows)))
+    assert encode_profile(merge_profiles(parts, SPEC)) == whole_profile
+    assert merge_encoded_bytes(parts[::-1]) == whole_profile
+    assert encode_profile(decode_profile(whole_profile, SPEC)) == whole_profile
 
 
 @given(
@@ -278,11 +314,14 @@ def test_a_forged_payload_is_refused_and_nothing_else(
     import zlib
 
     stored = encode_profile(_profile(rows))
-    payload = bytearray(zlib.decompress(stored[5:]))
+    inflater = zlib.decompressobj()
+    streams = [bytearray(inflater.decompress(stored[5:]))]
+    streams.append(bytearray(zlib.decompress(inflater.unused_data)))
     for _ in range(data.draw(st.integers(1, 4))):
-        at = data.draw(st.integers(8, len(payload) - 1))
-        payload[at] = data.draw(st.integers(0, 255))
-    forged = stored[:5] + zlib.compress(bytes(payload))
+        which = data.draw(st.integers(0, 1))
+        at = data.draw(st.integers((8, 0)[which], len(streams[which]) - 1))
+        streams[which][at] = data.draw(st.integers(0, 255))
+    forged = stored[:5] + b"".join(zlib.compress(bytes(stream)) for stream in streams)
     try:
         profile = decode_profile(forged, SPEC)
     except ProfileError:
@@ -291,4 +330,7 @@ def test_a_forged_payload_is_refused_and_nothing_else(
     for feature in profile.features:
         assert feature.mean is None or isinstance(feature.mean, float)
         assert feature.std_dev is None or feature.std_dev >= 0
-    assert len(encode_profile(profile)) > layout_of(SPEC).cells // 8
+        if feature.spec.kind in ("numeric", "discrete"):
+            assert feature.pieces.counts.sum() == feature.fine_counts.sum()
+            assert (feature.pieces.lower <= feature.pieces.upper).all()
+    assert encode_profile(decode_profile(encode_profile(profile), SPEC)) == encode_profile(profile)

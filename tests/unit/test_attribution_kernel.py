@@ -16,6 +16,7 @@ from driftgauge.attribution.kernel_shap import (
 from driftgauge.attribution.reference import cluster_reference, reference_of
 from driftgauge.attribution.rows import FeatureRows, join_rows
 from driftgauge.attribution.scorers import EndpointScorer, load_scorer, matrix_scorer, read_scores
+from driftgauge.capture.probes import PROBE_PREFIX
 from driftgauge.columns import Column, TypeCounts
 from driftgauge.errors import AttributionError, StoreError
 
@@ -229,6 +230,10 @@ def test_an_endpoint_is_asked_row_by_row_of_its_variant() -> None:
     )
     assert found.values.round(9).tolist() == [[[1.0, 2.0]]]
     assert scorer.invocations == len(runtime.calls) == 2
+    # By their names the captures of these calls are told from traffic.
+    names = [call.pop("InferenceId") for call in runtime.calls]
+    assert len(set(names)) == 2
+    assert all(name.startswith(PROBE_PREFIX) for name in names)
     assert runtime.calls[0] == {
         "EndpointName": "churn",
         "Body": b"0,0\n",

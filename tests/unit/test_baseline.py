@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -225,7 +226,7 @@ def test_odd_columns_make_a_baseline_that_can_be_stored_and_read(values: list[Va
     json.loads(baseline.statistics)
     # A window of the very same rows has the baseline's own profile.
     window = profile_columns(again.spec, {"x": column_of(values)}, rows=len(values))
-    assert encode_profile(window) == encode_profile(baseline.profile)
+    assert encode_profile(replace(window, detail=None)) == encode_profile(baseline.profile)
 
 
 def test_rare_categories_of_a_wide_column_are_honestly_unseen() -> None:

@@ -388,7 +388,7 @@ def test_a_window_is_published_by_the_schedule_alone(world: World) -> None:
     assert published() == []
     # Nothing is new since, and it is published all the same: a job of Model Monitor runs once.
     close(world, HOUR + timedelta(hours=1, minutes=25))
-    first = world.function("evaluation")
+    first = world.function("publication")
     assert published() != []
     calls: list[str] = []
     world.monkeypatch.setattr(first, "put_metric_data", lambda **more: calls.append("again"))
@@ -400,8 +400,8 @@ def test_a_refusal_is_counted_and_does_not_stop_the_evaluation(world: World) -> 
     def refuse(**more: Any) -> None:
         raise StoreError("metrics of namespace 'aws/sagemaker' are refused")
 
-    evaluation = world.function("evaluation")
-    world.monkeypatch.setattr(evaluation, "put_metric_data", refuse)
+    publication = world.function("publication")
+    world.monkeypatch.setattr(publication, "put_metric_data", refuse)
     world.printed()
     close(world, HOUR + timedelta(hours=1, minutes=25))
     lines = world.printed()

@@ -91,8 +91,18 @@ def test_the_published_schema_is_the_one_of_the_model() -> None:
                 "retraining": {"enabled": True, "triggers": ["joint-drift"]},
             },
             "churn.yaml: (the file)",
-            "retraining.triggers: this monitor has no alarm joint-drift",
+            "retraining.triggers: this monitor has no alarm joint-drift: mode and decision",
         ),
+        (
+            {
+                "prediction": "p",
+                "label": "l",
+                "retraining": {"enabled": True, "triggers": [["quality-decay", "feature-drift"]]},
+            },
+            "churn.yaml: (the file)",
+            "no alarm quality-decay: it needs `outcomes`",
+        ),
+        ({"retraining": {"triggers": []}}, "churn.yaml: retraining.triggers", "at least 1"),
     ],
 )
 def test_a_mistake_is_explained_with_file_path_and_reason(
@@ -107,7 +117,7 @@ def test_a_mistake_is_explained_with_file_path_and_reason(
 def test_evidence_over_time_may_start_a_retraining() -> None:
     settings = {"enabled": True, "triggers": ["persistent-drift", "joint-drift"]}
     document = {**MINIMAL, "prediction": "p", "label": "l", "retraining": settings}
-    assert parse_monitor(document, "churn.yaml").retraining.triggers[0] == "persistent-drift"
+    assert parse_monitor(document, "churn.yaml").retraining_triggers[0] == ("persistent-drift",)
     with pytest.raises(ConfigError, match="no alarm persistent-drift, joint-drift"):
         parse_monitor({**document, "mode": "strict"}, "churn.yaml")
 

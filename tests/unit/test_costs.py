@@ -14,8 +14,13 @@ import pytest
 from driftgauge.cli import main
 from driftgauge.config import MonitorConfig, MonitorSet, load_monitors, parse_monitor
 from driftgauge.costs import (
+    ATTRIBUTION_METRICS,
+    BIAS_METRICS,
+    ESTIMATE_METRICS,
     FILE_METRICS,
     JOINT_METRICS,
+    LABEL_METRICS,
+    OUTCOME_METRICS,
     PERSISTENCE_METRICS,
     POSTPROCESS_METRICS,
     PREPROCESS_METRICS,
@@ -28,6 +33,8 @@ from driftgauge.costs import (
     estimate_monitor,
     summary_line,
 )
+from driftgauge.costs.outcomes import outcome_work_of
+from driftgauge.costs.quantities import work_of
 from driftgauge.store import Current, LocalObjects, MonitorStore
 from driftgauge.windows import parse_time
 from lambdas.rollup import FEW_PROFILES
@@ -179,8 +186,7 @@ def test_retraining_is_billed_where_it_is_enabled() -> None:
 
 def test_the_functions_publish_exactly_the_metrics_that_are_billed() -> None:
     text = "".join(
-        (ROOT / "lambdas" / name).read_text(encoding="utf-8")
-        for name in ("profile.py", "evaluation.py", "evaluate.py", "hooks.py")
+        path.read_text(encoding="utf-8") for path in sorted((ROOT / "lambdas").glob("*.py"))
     )
     published = set(re.findall(r'Measure\(\s*"(\w+)"', text))
     # FeatureDistance or PredictionDistance, by the column's role.
@@ -192,8 +198,106 @@ def test_the_functions_publish_exactly_the_metrics_that_are_billed() -> None:
         *JOINT_METRICS,
         *PREPROCESS_METRICS,
         *POSTPROCESS_METRICS,
+        *LABEL_METRICS,
+        *OUTCOME_METRICS,
+        *ESTIMATE_METRICS,
+        *BIAS_METRICS,
+        *ATTRIBUTION_METRICS,
     )
     assert published == set(billed)
+
+
+LABELLED: dict[str, Any] = {"prediction": "p", "label": "l", "outcomes": {}}
+BIAS = {"facets": [{"column": "sex", "values": ["f"]}]}
+
+
+def test_outcomes_and_attributions_are_billed_only_where_a_monitor_has_them() -> None:
+    assert estimate_monitor(monitor(prediction="p", label="l"), USUAL).outcomes == 0
+    labelled = estimate_monitor(monitor(**LABELLED), USUAL)
+    assert labelled.outcomes > 0
+    assert not [item for item in labelled.items if "explain" in item.what]
+    explained = estimate_monitor(monitor(attribution={}), USUAL)
+    assert explained.outcomes > 0
+    assert not [
+        item for item in explained.items if "of labels" in item.what and "calls" in item.what
+    ]
+    assert "for labels and attributions" in summary_line(labelled)
+
+
+def test_metrics_of_outcomes_are_those_that_the_monitor_has() -> None:
+    def metrics(**settings: Any) -> float:
+        config = monitor(window="1h", **settings)
+        return cost(config, "CloudWatch", "labels and what they say") / 0.30
+
+    assert metrics(**LABELLED) == pytest.approx(3 + 4 + 3)
+    assert metrics(**LABELLED, mode="strict") == pytest.approx(3 + 4)
+    assert metrics(**LABELLED, bias=BIAS) == pytest.approx(3 + 4 + 3 + 1)
+    assert metrics(attribution={}) == pytest.approx(2)
+    two = {"endpoint": {"name": "churn", "variants": ["a", "b"]}}
+    # Labels without a prediction and unreadable ones are of no variant.
+    assert metrics(**LABELLED, **two) == pytest.approx(2 * (1 + 4 + 3) + 2)
+
+
+def test_a_label_object_is_matched_in_the_grains_it_spans_and_its_windows_judged_again() -> None:
+    labelled = monitor(window="1h", **LABELLED)
+    work = work_of(labelled, USUAL)
+    hourly = outcome_work_of(labelled, USUAL, work)
+    # One an hour, whose labels begin in one hour and end in the next, a day back.
+    assert (hourly.label_files, hourly.matched, hourly.rejudged) == (730, 2 * 730, 2 * 730)
+    assert hourly.searched == 730 * (24 + 2)
+    daily = outcome_work_of(labelled, replace(USUAL, label_files_per_hour=1 / 24), work)
+    assert daily.matched == pytest.approx(730 / 24 * 25)
+    assert daily.rejudged == pytest.approx(730 / 24 * 25)
+    late = outcome_work_of(labelled, replace(USUAL, label_delay_hours=9000), work)
+    assert late.searched == 730 * (90 * 24 + 2)
+
+
+def test_labels_in_many_small_objects_cost_more_than_in_few_large_ones() -> None:
+    totals = [
+        estimate_monitor(monitor(**LABELLED), replace(USUAL, label_files_per_hour=files)).outcomes
+        for files in (1 / 24, 1, 60)
+    ]
+    assert totals == sorted(totals)
+    assert totals[2] > 4 * totals[1]
+
+
+def test_predictions_are_kept_as_long_as_labels_may_come() -> None:
+    def kept(lookback: str) -> float:
+        config = monitor(prediction="p", outcomes={"lookback": lookback})
+        return cost(config, "S3", "labels and samples kept", replace(USUAL, rows_per_hour=1e6))
+
+    assert kept("180d") / kept("90d") == pytest.approx((180 + 1 + 14) / (90 + 1 + 14))
+    # 730 million rows a month: 30 bytes each, twice, and 20 for the label.
+    months = (90 + 1 + 14) / (730 / 24)
+    assert kept("90d") == pytest.approx(730e6 * 80 / 1e9 * months * 0.023, rel=0.01)
+
+
+def test_explaining_by_the_endpoint_waits_for_its_answers() -> None:
+    own = cost(monitor(attribution={}), "Lambda", "compute of explain")
+    asked = {"source": "endpoint", "invocations": 2000}
+    assert cost(monitor(attribution=asked), "Lambda", "compute of explain") > 5 * own
+
+
+def test_metrics_of_outcomes_under_model_monitors_names_are_billed_per_feature_and_facet() -> None:
+    plain = {"model_monitor_metrics": {"schedule": "s"}, "window": "1h"}
+
+    def compatible(**settings: Any) -> float:
+        return estimate_monitor(monitor(**plain, **settings), USUAL).compatible_metrics
+
+    assert compatible(attribution={}) - compatible() == pytest.approx(26 * 0.30)
+    assert compatible(**LABELLED, bias=BIAS) - compatible(**LABELLED) == pytest.approx(21 * 0.30)
+    assert compatible(**LABELLED) > compatible()
+
+
+def test_a_retraining_that_takes_several_alarms_has_one_for_each_variant() -> None:
+    retrained = {"prediction": "p", "label": "l"}
+    several = monitor(**retrained, retraining={"enabled": True})
+    assert cost(several, "CloudWatch", "starts a retraining") == pytest.approx(0.50)
+    single = monitor(**retrained, retraining={"enabled": True, "triggers": ["feature-drift"]})
+    disabled = monitor(**retrained)
+    for config in (single, disabled):
+        items = estimate_monitor(config, USUAL).items
+        assert not [item for item in items if "starts a retraining" in item.what]
 
 
 def test_hooks_have_a_metric_each() -> None:
@@ -241,9 +345,12 @@ def test_the_command_prints_one_json_object(
 ) -> None:
     (tmp_path / "churn.yaml").write_text("name: churn\nendpoint: {name: churn}\n")
     arguments = ["--monitors", str(tmp_path), "--rows-per-hour", "2e4", "--features", "80"]
+    arguments += ["--label-files-per-hour", "0.5", "--label-delay-hours", "48"]
     assert main(["cost", *arguments, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     (one,) = document["monitors"]
+    assert one["assumptions"]["label_files_per_hour"] == 0.5
+    assert one["assumptions"]["label_delay_hours"] == 48
     assert one["assumptions"]["rows_per_hour"] == 20_000
     assert one["assumptions"]["features"] == 80
     assert one["total"] == pytest.approx(sum(item["cost"] for item in one["items"]), abs=0.01)
@@ -298,6 +405,21 @@ def test_the_documents_items_are_those_of_the_default_monitor() -> None:
     assert f"and ${metrics.cost:,.2f} for its metrics per feature" in prose
 
 
+def test_the_document_says_what_labels_and_attributions_add() -> None:
+    prose = " ".join((ROOT / "docs" / "costs.md").read_text(encoding="utf-8").split())
+
+    def shared(**settings: Any) -> float:
+        return estimate_deployment(MonitorSet(monitors=(monitor(**settings),))).shared_total
+
+    labels, attributions = shared(**LABELLED) - shared(), shared(attribution={}) - shared()
+    assert f"two more alarms, ${labels:,.2f} and ${attributions:,.2f}" in prose
+    labelled = estimate_monitor(monitor(**LABELLED), USUAL)
+    metrics = cost(monitor(**LABELLED), "CloudWatch", "labels and what they say")
+    assert f"${metrics:,.2f} of the ${labelled.outcomes:,.2f} they add are ten metrics" in prose
+    lost = estimate_monitor(monitor(**LABELLED), replace(USUAL, label_delay_hours=90 * 24))
+    assert f"that would be ${lost.outcomes - labelled.outcomes:,.2f} more" in prose
+
+
 def test_the_documents_scenarios_are_computed_ones() -> None:
     expected = []
     for words, config, assumed in SCENARIOS:
@@ -321,6 +443,7 @@ def test_the_documents_prices_are_those_that_are_used() -> None:
 
 
 COMPATIBLE = {"model_monitor_metrics": {"schedule": "churn"}}
+FULL = monitor(**LABELLED, bias=BIAS, attribution={})
 SCENARIOS: list[tuple[str, MonitorConfig, Assumptions]] = [
     ("daily windows (the default)", monitor(), USUAL),
     ("hourly windows", monitor(window="1h"), USUAL),
@@ -335,4 +458,13 @@ SCENARIOS: list[tuple[str, MonitorConfig, Assumptions]] = [
     ("600 capture files an hour", monitor(), replace(USUAL, files_per_hour=600)),
     ("daily windows, on arrival", monitor(evaluate="on_arrival"), USUAL),
     ("weekly windows, on arrival", monitor(window="7d", evaluate="on_arrival"), USUAL),
+    ("daily windows and `outcomes`", monitor(**LABELLED), USUAL),
+    ("the same with `bias` and `attribution`", FULL, USUAL),
+    (
+        "`outcomes`, with labels in 60 objects an hour",
+        monitor(**LABELLED),
+        replace(USUAL, label_files_per_hour=60),
+    ),
+    ("`outcomes`, a million rows an hour", monitor(**LABELLED), replace(USUAL, rows_per_hour=1e6)),
+    ("`outcomes`, on arrival", monitor(**LABELLED, evaluate="on_arrival"), USUAL),
 ]

@@ -17,7 +17,8 @@ from driftgauge.windows import Window
 from local.aws import EmbeddedAws
 from local.flights import utc
 from local.observation import DemoError, Observer, Resources, wait_for
-from local.screen import Screen, WeekRow
+from local.screen import Screen
+from local.story import COLUMNS
 
 OUTPUTS = {
     "driftgauge-storage": {"StoreBucketName": "store", "CaptureBucketName": "captures"},
@@ -117,24 +118,24 @@ def test_there_is_no_verdict_and_no_pointer_before_the_first(observer: Observer)
     assert observer.current() is None
 
 
-def week(start: datetime, verdict: str) -> WeekRow:
-    return WeekRow(
-        week=f"{start:%Y-%m-%d}",
-        rows="1,980",
-        feature="late_probability",
-        effect="0.4270",
-        p_value="2.7e-44",
-        verdict=verdict,
-        alarm="ALARM",
-        model="f62fc174",
-        took="5.9 s",
+def week(start: datetime, verdict: str) -> tuple[str, ...]:
+    return (
+        f"{start:%Y-%m-%d}",
+        "1,980",
+        "late_probability",
+        "0.4270",
+        "2.7e-44",
+        verdict,
+        "ALARM",
+        "f62fc174",
+        "5.9 s",
     )
 
 
 def test_without_a_terminal_each_week_is_a_line_that_fits_80_columns() -> None:
     stream = io.StringIO()
     screen = Screen(Console(file=stream, width=80))
-    table = screen.weeks(2)
+    table = screen.weeks(2, COLUMNS)
     with table.showing():
         table.doing("week 1")
         table.add(week(utc(2015, 7, 1), "drift"))
@@ -152,7 +153,7 @@ def test_without_a_terminal_each_week_is_a_line_that_fits_80_columns() -> None:
 def test_on_a_terminal_the_table_and_its_last_column_are_shown() -> None:
     stream = io.StringIO()
     screen = Screen(Console(file=stream, width=80, height=20, force_terminal=True))
-    table = screen.weeks(1)
+    table = screen.weeks(1, COLUMNS)
     with table.showing():
         table.add(week(utc(2015, 7, 1), "drift"))
     assert "5.9 s" in stream.getvalue()

@@ -3,6 +3,8 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -12,8 +14,10 @@ import boto3
 import pytest
 
 from driftgauge.errors import ConfigError
-from driftgauge.windows import format_time
+from driftgauge.outcome_verdict import OutcomesVerdict, encode_outcomes_verdict
+from driftgauge.windows import Window, format_time
 from tests.unit.lambda_world import HOUR, VARIANT, World, deployed, monitor
+from tests.unit.outcome_weeks import judged_attributions, season, week_of
 from tests.workflow.machine import ACCOUNT, Inbox
 
 WEBHOOK = "https://hooks.slack.example/services/T000/B000/secret-part"
@@ -116,6 +120,69 @@ def test_a_recovery_is_told(world: World, inbox: Inbox) -> None:
     drift(world)
     world.call("notify", state_change(to="OK", since="ALARM"))
     assert inbox.read()[0]["subject"] == "OK: loans: back to normal"
+
+
+def store_outcomes(world: World, *weeks: OutcomesVerdict) -> None:
+    for week in weeks:
+        window = Window(week.window_start, week.window_end)
+        key = world.store.report_key(variant=VARIANT, window=window, name="outcomes.json")
+        world.store.objects.write(
+            key, encode_outcomes_verdict(week), content_type="application/json"
+        )
+
+
+def test_an_alarm_on_quality_is_told_by_the_newest_window_that_labels_have_judged(
+    world: World, inbox: Inbox, slack: Slack
+) -> None:
+    hour = timedelta(hours=1)
+    weeks = [
+        replace(
+            week,
+            variant=VARIANT,
+            window_start=HOUR - (3 - i) * hour,
+            window_end=HOUR - (2 - i) * hour,
+        )
+        for i, week in enumerate(season(HOUR, decays=(0.0, 0.9, 0.9), rows=2_000))
+    ]
+    explained = replace(
+        week_of(HOUR - hour, None),
+        window_end=HOUR,
+        variant=VARIANT,
+        attributions=(judged_attributions(0.3, 0.6, 1.2, 0.3, 0.2, 0.1),),
+    )
+    judged = replace(weeks[1], quality=weeks[2].quality)
+    store_outcomes(world, weeks[0], judged, explained)
+    state = world.function("state")
+    state.change_state(
+        world.store,
+        VARIANT,
+        lambda old: replace(old, judged_end=HOUR - hour, explained_end=HOUR),
+    )
+    world.call("notify", state_change(f"driftgauge-loans-{VARIANT}-quality-decay"))
+    (mail,) = inbox.read()
+    assert mail["subject"].startswith("ALARM: loans: accuracy decayed from 0.79")
+    for text in (
+        "window 2 Mar 2026, 08:00 to 2 Mar 2026, 09:00 UTC (1 hour)",
+        "2 Mar 2026, 08:00 UTC: this window is the first",
+        "93.0% of the predictions have a label",
+        "Attribution drift, variant",
+        f"Report of {VARIANT}, 2 Mar 2026, 08:00 UTC: "
+        f"s3://store-bucket/loans/reports/{VARIANT}/2026/03/02/08/report.html",
+    ):
+        assert text in mail["text"], text
+    assert "decayed since" in json.dumps(slack.messages)
+
+
+def test_outcomes_that_cannot_be_read_do_not_keep_an_alarm_from_being_told(
+    world: World, inbox: Inbox
+) -> None:
+    window = Window(HOUR, HOUR + timedelta(hours=1))
+    key = world.store.report_key(variant=VARIANT, window=window, name="outcomes.json")
+    world.store.objects.write(key, b"{", content_type="application/json")
+    state = world.function("state")
+    state.change_state(world.store, VARIANT, lambda old: replace(old, judged_end=window.end))
+    assert world.call("notify", state_change())["sent"] is True
+    assert inbox.read()[0]["subject"] == "ALARM: loans: an alarm rings"
 
 
 @pytest.mark.parametrize(

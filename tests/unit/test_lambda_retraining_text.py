@@ -132,7 +132,15 @@ def test_trainers_get_the_texts_and_the_new_baseline_measures_them(world: World)
     assert world.store.objects.read(key).count(b"Customer ") == ROWS
     module = world.function("baseline")
     config = world.monitors.monitors[0]
-    module.build(world.store, config, training_key=key, version="v2", created=HOUR)
+    module.build(
+        run,
+        config,
+        training_key=key,
+        outcomes_key=plan["files"]["outcomes"],
+        model_key=plan["files"]["model"],
+        version="v2",
+        created=HOUR,
+    )
     new = run.baseline(world.store, "v2")
     assert set(text_parts("note")) <= set(new.spec.inputs)
     assert new.spec.inputs == old.spec.inputs

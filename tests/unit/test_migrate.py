@@ -288,37 +288,6 @@ def test_the_metrics_per_feature_are_offered_and_on_demand_switched_on() -> None
     assert "model_monitor_metrics" not in off.yaml
 
 
-@pytest.mark.parametrize(
-    ("kind", "word"),
-    [
-        ("ModelQuality", "model quality"),
-        ("ModelBias", "bias metrics"),
-        ("ModelExplainability", "feature attributions"),
-    ],
-)
-def test_what_other_types_judge_is_named_as_missing(kind: Any, word: str) -> None:
-    one = migrated(schedule(kind=kind), definition(kind=kind), endpoint())
-    assert word in notes(one, "no equivalent")
-    assert "put training data" in notes(one, "to do")
-    if kind != "ModelExplainability":
-        assert one.config.capture.ground_truth_prefix == "labels"
-
-
-def test_labels_in_another_bucket_are_to_be_moved() -> None:
-    answer = definition(
-        kind="ModelQuality",
-        ground_truth="s3://elsewhere/labels",
-        application={
-            "ProblemType": "BinaryClassification",
-            "Environment": {"ground_truth_attribute": "churned"},
-        },
-    )
-    one = migrated(schedule(kind="ModelQuality"), answer, endpoint())
-    assert "not to s3://elsewhere/labels" in notes(one, "to do")
-    assert "set `label` if 'churned'" in notes(one, "differs")
-    assert "BinaryClassification" in notes(one, "no equivalent")
-
-
 def test_everything_about_machines_and_containers_is_listed() -> None:
     one = usual(
         application={

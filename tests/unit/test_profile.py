@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zlib
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -209,8 +210,6 @@ def test_bytes_that_are_no_profile_are_refused(damage: object, message: str) -> 
 
 
 def test_a_bomb_is_not_unpacked() -> None:
-    import zlib
-
     good = encode_profile(Profile.empty(SPEC))
     bomb = good[:5] + zlib.compress(bytes(200_000_000), 9)
     with pytest.raises(ProfileError, match="after its end"):
@@ -227,5 +226,22 @@ def test_a_profile_of_a_hundred_columns_is_small() -> None:
     features = tuple(choose_feature(name, "input", column) for name, column in columns.items())
     spec = ProfileSpec(version="1", features=features)
     few = {name: column.take(np.arange(1_000)) for name, column in columns.items()}
-    assert len(encode_profile(profile_columns(spec, few, rows=1_000))) < 24_000
-    assert len(encode_profile(profile_columns(spec, columns, rows=20_000))) < 40_000
+    assert len(encode_profile(profile_columns(spec, few, rows=1_000))) < 100_000
+    assert len(encode_profile(profile_columns(spec, columns, rows=20_000))) < 60_000
+    many = {name: column.take(np.arange(40_000) % 20_000) for name, column in columns.items()}
+    assert len(encode_profile(profile_columns(spec, many, rows=40_000))) < 40_000
+
+
+def test_a_profile_of_format_version_2_is_read_without_its_pieces() -> None:
+    profile = profile_columns(SPEC, {"x": column_of([1.0, 2.5])}, rows=2)
+    stored = encode_profile(profile)
+    inflater = zlib.decompressobj()
+    inflater.decompress(stored[5:])
+    older = stored[:4] + b"\x02" + stored[5 : len(stored) - len(inflater.unused_data)]
+    read = decode_profile(older, SPEC)
+    assert read.counts.tolist() == profile.counts.tolist()
+    assert read.detail is None
+    assert (read + profile).detail is None
+    assert encode_profile(read)[5:] == older[5:]
+    with pytest.raises(ProfileError, match="after its end"):
+        decode_profile(stored[:4] + b"\x02" + stored[5:], SPEC)

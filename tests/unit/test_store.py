@@ -12,7 +12,17 @@ import pytest
 from moto import mock_aws
 
 from driftgauge.errors import ConflictError, ObjectNotFoundError, StoreError
-from driftgauge.store import Current, LocalObjects, MonitorStore, Objects, S3Objects
+from driftgauge.store import (
+    Current,
+    LocalObjects,
+    MonitorStore,
+    ObjectInfo,
+    Objects,
+    S3Objects,
+    parse_label_key,
+    parse_part_key,
+    parse_profile_key,
+)
 from driftgauge.windows import Window
 
 START = datetime(2015, 7, 1, tzinfo=UTC)
@@ -148,3 +158,84 @@ def test_windows_shorter_than_an_hour_have_reports_of_their_own() -> None:
     assert store.report_key(variant="AllTraffic", window=WEEK, name="verdicts.json") == (
         "flights/reports/AllTraffic/2015/07/01/00/verdicts.json"
     )
+
+
+def info_of(key: str) -> ObjectInfo:
+    return ObjectInfo(key=key, size=3, tag="t", modified=START)
+
+
+def test_every_kind_of_part_has_a_key_that_can_be_read_back() -> None:
+    store = MonitorStore(objects=LocalObjects(Path("nowhere")), monitor="flights")
+    place = {"baseline": "b1", "variant": "blue"}
+    grain = START + timedelta(hours=5)
+    keys = {
+        "profiles": store.profile_key(**place, grain_start=grain, digest="d"),
+        "predictions": store.predictions_key(**place, grain_start=grain, digest="d"),
+        "samples": store.sample_key(**place, grain_start=grain, digest="d"),
+        "attributions": store.attributions_key(
+            **place, window=Window(grain, grain + timedelta(hours=1))
+        ),
+    }
+    for kind, key in keys.items():
+        stored = parse_part_key(info_of(key))
+        assert (stored.kind, stored.baseline, stored.variant) == (kind, "b1", "blue")
+        assert (stored.grain_start, stored.tag, stored.size) == (grain, "t", 3)
+        assert stored.digest == ("" if kind == "attributions" else "d")
+    summed = parse_part_key(info_of(store.predictions_key(**place, grain_start=grain)))
+    assert (summed.is_merged, stored.is_merged) == (True, False)
+
+
+def test_keys_of_labels_can_be_read_back() -> None:
+    store = MonitorStore(objects=LocalObjects(Path("nowhere")), monitor="flights")
+    grain = START + timedelta(hours=5, minutes=30)
+    received = parse_label_key(info_of(store.received_labels_key(collected=grain, digest="d")))
+    assert (received.variant, received.grain_start) == (None, START + timedelta(hours=5))
+    key = store.matched_labels_key(variant="blue", grain_start=grain, digest="d")
+    matched = parse_label_key(info_of(key))
+    assert (matched.variant, matched.grain_start, matched.digest) == ("blue", grain, "d")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "flights/profiles/b1/blue/2015/07/01/05/00/d.predictions",
+        "flights/profiles/b1/blue/2015/07/01/05/d.profile",
+        "flights/predictions/b1/blue/2015/13/01/05/00/d.predictions",
+        "flights/attributions/b1/blue/2015/07/01/05/x.sums",
+        "flights/labels/lost/2015/07/01/05/d.labels",
+        "flights/labels/matched/d.labels",
+        "/labels/received/2015/07/01/05/d.labels",
+        "flights",
+    ],
+)
+def test_other_keys_are_no_parts_and_no_labels(key: str) -> None:
+    for parse in (parse_part_key, parse_profile_key, parse_label_key):
+        with pytest.raises(StoreError, match="is not the key of"):
+            parse(info_of(key))
+
+
+def test_predictions_are_no_profile() -> None:
+    with pytest.raises(StoreError, match="is not the key of a profile"):
+        parse_profile_key(info_of("flights/predictions/b1/blue/2015/07/01/05/00/d.predictions"))
+
+
+def test_received_labels_are_listed_by_their_hour(objects: Objects) -> None:
+    store = MonitorStore(objects=objects, monitor="flights")
+    for hours in range(-2, 4):
+        hour = START + timedelta(hours=hours)
+        for digest in ("00", "ff"):
+            objects.write(store.received_labels_key(collected=hour, digest=digest), b"labels")
+            objects.write(
+                store.matched_labels_key(variant="blue", grain_start=hour, digest=digest), b"labels"
+            )
+    half = timedelta(minutes=30)
+    window = Window(START + half, START + timedelta(hours=2))
+    listed = list(store.list_received_labels(window=window))
+    assert [(one.grain_start.hour, one.digest) for one in listed] == [
+        (0, "00"),
+        (0, "ff"),
+        (1, "00"),
+        (1, "ff"),
+    ]
+    matched = list(store.list_matched_labels(variant="blue", window=window))
+    assert [(one.grain_start.hour, one.digest) for one in matched] == [(1, "00"), (1, "ff")]

@@ -13,7 +13,7 @@ from driftgauge.drift.verdict import WindowVerdict, decode_verdict
 from driftgauge.report.alert import describe_feature
 from driftgauge.report.history import history_chart, windows_to_draw
 from driftgauge.report.summary import summarize
-from lambdas.evaluation import measures
+from lambdas.publication import measures
 from tests.unit.churn_files import make_world
 
 

@@ -1,0 +1,1 @@
+"""Labels that arrive after the predictions they belong to: matched, joined, counted."""
