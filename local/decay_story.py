@@ -84,13 +84,14 @@ class DecayStory:
         """Play the story from the first baseline to the end of the last week."""
         config = self._telling.config
         first_model = self._make_champion()
+        self._telling.await_first_silence()
         self._screen.heading("Weeks with the first model, until an alarm about its quality rings")
         decayed = self._play_until_decay(config.grid.between(self._plan.first, self._plan.last))
         self._show_decay(decayed)
         self._screen.heading("The retraining that the alarm started")
         self._telling.follow_retraining()
         retrained = self._telling.champion()
-        end = decayed.week.window.end
+        end = self._weeks[-1].week.window.end
         after = config.grid.between(end, end + self._plan.weeks_after * config.window)
         self._screen.heading(f"{len(after)} weeks with the new model, judged against its baseline")
         self._play_after(after)
@@ -130,28 +131,43 @@ class DecayStory:
     # Weeks
 
     def _play_until_decay(self, windows: list[Window]) -> LabelledWeek:
+        """Play weeks until one is judged to be of lower quality, with all its labels at last."""
         table = self._screen.weeks(len(windows), COLUMNS)
+        decayed: LabelledWeek | None = None
         with table.showing():
             for window in windows:
                 played = self._play_week(table, window)
-                if played.outcomes.quality_decay or played.outcomes.concept_drift:
+                decayed = next(filter(_is_decayed, self._with_later_labels()), None)
+                if decayed is not None:
                     table.doing("waiting for the alarm")
                     rung = self._telling.wait_for_alarms("ALARM", "quality-decay", "concept-drift")
                     self._add(table, played)
                     table.doing("done")
                     break
                 self._add(table, played)
-            else:
-                raise DemoError(
-                    f"no week until {day(self._plan.last)} was judged to be of lower quality"
-                )
+        if decayed is None:
+            raise DemoError(
+                f"no week until {day(self._plan.last)} was judged to be of lower quality"
+            )
         effect = max(f.effect or 0.0 for w in self._weeks for f in w.week.verdict.features)
-        self._screen.say(f"{rung.name} is in ALARM: {rung.reason}")
+        drifted = sum(bool(w.week.verdict.drifted_inputs) for w in self._weeks)
+        self._screen.say(f"{rung.name} is in ALARM.")
         self._screen.say(
-            f"In {len(self._weeks)} weeks the largest effect of any column was {effect:.3f}; worth "
-            f"an alarm are {self._telling.config.decision.min_effect:g} and more, if significant."
+            f"In {len(self._weeks)} weeks the largest effect of any column was {effect:.3f}; the "
+            f"timetable drifted in {drifted} of them, which tells people and retrains nothing: "
+            "data drift alone is no reason to."
         )
-        return played
+        return decayed
+
+    def _with_later_labels(self) -> list[LabelledWeek]:
+        """Return the last two weeks, the older one with the labels that came in the newer one."""
+        newest = self._weeks[-1]
+        if len(self._weeks) == 1:
+            return [newest]
+        before = self._weeks[-2].week
+        outcomes = self._await_outcomes(before.window, until=newest.week.window.end)
+        self._weeks[-2] = LabelledWeek(week=before, outcomes=outcomes)
+        return self._weeks[-2:]
 
     def _play_after(self, windows: list[Window]) -> None:
         table = self._screen.weeks(len(windows), COLUMNS)
@@ -165,16 +181,21 @@ class DecayStory:
         table.doing(f"week from {day(window.start)}")
         traffic = self._departures.between(window.start, window.end)
         week = self._telling.play_week(window, traffic)
-        known = int((traffic.labelled_at() < window.end.timestamp()).sum())
-        outcomes = wait_for(
+        outcomes = self._await_outcomes(window, until=window.end)
+        played = LabelledWeek(week=week, outcomes=outcomes)
+        self._weeks.append(played)
+        return played
+
+    def _await_outcomes(self, window: Window, *, until: datetime) -> OutcomesVerdict:
+        """Wait for the verdict with all labels that were collected before a moment."""
+        traffic = self._departures.between(window.start, window.end)
+        known = int((traffic.labelled_at() < until.timestamp()).sum())
+        return wait_for(
             f"a verdict on the week from {day(window.start)} with {known} labels",
             lambda: self._observer.outcomes(window, labelled=known),
             seconds=self._telling.patience.verdict,
             look="Look for errors of the functions labels and evaluate in embedded-aws.log.",
         )
-        played = LabelledWeek(week=week, outcomes=outcomes)
-        self._weeks.append(played)
-        return played
 
     def _add(self, table: WeekTable, played: LabelledWeek) -> None:
         self._telling.collect_messages()
@@ -184,12 +205,15 @@ class DecayStory:
 
     def _show_decay(self, played: LabelledWeek) -> None:
         quality = played.outcomes.quality
+        self._screen.say(f"The week from {day(played.week.window.start)}:")
         if quality is not None:
             self._screen.say(quality.reason)
             for gap in quality.gaps:
                 if gap.verdict == "concept_drift":
                     self._screen.say(f"{gap.name}: {gap.reason}")
-        message = self._telling.await_message("ALARM", "the alert about the decay on the SNS topic")
+        message = self._telling.await_message(
+            "ALARM", "the alert about the decay on the SNS topic", about="accuracy"
+        )
         self._screen.verbatim(f"SNS delivered: {message.subject}", message.text)
 
     def _compare(
@@ -219,6 +243,10 @@ class DecayStory:
         self._telling.keep_reports(
             {"decay": decayed.week.window, "last week": self._weeks[-1].week.window}
         )
+
+
+def _is_decayed(played: LabelledWeek) -> bool:
+    return played.outcomes.quality_decay or played.outcomes.concept_drift
 
 
 def _scores(model: LogisticModel, departures: Departures) -> np.ndarray:

@@ -13,7 +13,7 @@ from driftgauge.training.dataset import encode_baseline_rows
 from driftgauge.training.logistic import train_logistic
 from driftgauge.windows import Window
 from local.flights import Flights, utc
-from local.observation import AlarmReading, DemoError, wait_for
+from local.observation import AlarmReading, DemoError
 from local.screen import WeekColumn, WeekTable
 from local.telling import Telling, Week, day
 from local.traffic import served_rows
@@ -104,14 +104,7 @@ class Story:
 
     def _play_first_week(self, window: Window) -> None:
         """Play a week of traffic after none at all, for which the monitor rings, too."""
-        silence = wait_for(
-            "the silence alarm to ring before the first capture",
-            lambda: found if (found := self._observer.alarm("silence")).state == "ALARM" else None,
-            seconds=self._telling.patience.alarm,
-        )
-        self._screen.say(
-            f"No capture has arrived yet, so {silence.name} is in {silence.state}, as it should be."
-        )
+        self._telling.await_first_silence()
         self._play([window], await_silence=True)
         self._telling.await_message("OK", "the message on the SNS topic that all is well")
         self._telling.say_messages()

@@ -144,19 +144,31 @@ class Telling:
             self.screen.say(f"  {message.subject}")
         self._inbox.clear()
 
-    def await_message(self, tone: str, what: str) -> Message:
-        """Wait for a message whose subject starts with a tone."""
+    def await_message(self, tone: str, what: str, *, about: str = "") -> Message:
+        """Wait for a message whose subject starts with a tone, and that mentions something."""
         return wait_for(
             what,
-            lambda: self._message(tone),
+            lambda: self._message(tone, about),
             seconds=self.patience.alarm,
             look="Look for errors of the function driftgauge-notify in embedded-aws.log.",
         )
 
-    def _message(self, tone: str) -> Message | None:
-        """Return the first message since the last chapter whose subject starts with a tone."""
+    def _message(self, tone: str, about: str) -> Message | None:
+        """Return the first such message since the last chapter."""
         self.collect_messages()
-        return next((m for m in self._inbox if m.subject.startswith(f"{tone}:")), None)
+        tones = (m for m in self._inbox if m.subject.startswith(f"{tone}:"))
+        return next((m for m in tones if about in m.text), None)
+
+    def await_first_silence(self) -> None:
+        """Wait until the monitor rings for want of traffic, before the first capture."""
+        silence = wait_for(
+            "the silence alarm to ring before the first capture",
+            lambda: found if (found := self.observer.alarm("silence")).state == "ALARM" else None,
+            seconds=self.patience.alarm,
+        )
+        self.screen.say(
+            f"No capture has arrived yet, so {silence.name} is in {silence.state}, as it should be."
+        )
 
     # Retraining
 

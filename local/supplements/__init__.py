@@ -25,6 +25,10 @@ _SUPPLEMENTS = (
     "object_versions",
     "queue_delivery",
     "queue_metrics",
+    "sagemaker",
+    "sagemaker_tasks",
+    "sagemaker_templates",
+    "state_expressions",
     "timers",
 )
 

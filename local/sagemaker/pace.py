@@ -1,0 +1,34 @@
+"""How fast time goes by in this SageMaker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """What takes minutes on AWS, in seconds here.
+
+    Attributes
+    ----------
+    haste : float
+        What the waits of a deployment (baking periods, termination, its time limit) and the
+        minute after which captures are written are divided by.
+    provisioning : float
+        Seconds until instances are there, or gone.
+    polling : float
+        Seconds between two looks at the alarms of a deployment.
+
+    Examples
+    --------
+    >>> Pace(haste=60).shortened(600)
+    10.0
+    """
+
+    haste: float = 60.0
+    provisioning: float = 0.2
+    polling: float = 0.1
+
+    def shortened(self, seconds: float) -> float:
+        """Return how long something takes here that takes ``seconds`` on AWS."""
+        return seconds / self.haste
