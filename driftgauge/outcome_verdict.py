@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-import msgspec
-
 from driftgauge.attribution.verdict import AttributionVerdict
+from driftgauge.documents import decode_document, encode_document
 from driftgauge.errors import QualityError
 from driftgauge.fairness.verdict import BiasVerdict
 from driftgauge.labels.standing import LabelCounts
@@ -107,7 +106,7 @@ class OutcomesVerdict:
 
 def encode_outcomes_verdict(verdict: OutcomesVerdict) -> bytes:
     """Write ``outcomes.json``."""
-    return msgspec.json.format(msgspec.json.encode(verdict), indent=1)
+    return encode_document(verdict)
 
 
 def decode_outcomes_verdict(data: bytes) -> OutcomesVerdict:
@@ -118,10 +117,4 @@ def decode_outcomes_verdict(data: bytes) -> OutcomesVerdict:
     QualityError
         If the text is not a verdict this version can read.
     """
-    try:
-        verdict = msgspec.json.decode(data, type=OutcomesVerdict)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise QualityError(f"outcomes.json cannot be read: {error}") from error
-    if verdict.version != 1:
-        raise QualityError(f"outcomes.json of version {verdict.version}: only 1 can be read")
-    return verdict
+    return decode_document(data, OutcomesVerdict, name="outcomes.json", error=QualityError)

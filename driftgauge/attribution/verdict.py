@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from driftgauge.documents import encode_document
 from driftgauge.drift.verdict import Mode
 from driftgauge.errors import AttributionError
 
@@ -100,7 +101,7 @@ class AttributionVerdict:
 
 def encode_attribution_verdicts(verdicts: tuple[AttributionVerdict, ...]) -> bytes:
     """Write ``attribution.json``: the verdict on each output of the model."""
-    return msgspec.json.format(msgspec.json.encode(verdicts), indent=1)
+    return encode_document(verdicts)
 
 
 def decode_attribution_verdicts(data: bytes) -> tuple[AttributionVerdict, ...]:

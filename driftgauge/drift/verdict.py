@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
-import msgspec
-
+from driftgauge.documents import decode_document, encode_document
 from driftgauge.errors import StoreError
 from driftgauge.profile.spec import Kind, Role
 
@@ -409,7 +408,7 @@ class WindowVerdict:
 
 def encode_verdict(verdict: WindowVerdict) -> bytes:
     """Write ``verdicts.json``."""
-    return msgspec.json.format(msgspec.json.encode(verdict), indent=1)
+    return encode_document(verdict)
 
 
 def decode_verdict(data: bytes) -> WindowVerdict:
@@ -420,7 +419,4 @@ def decode_verdict(data: bytes) -> WindowVerdict:
     StoreError
         If the text is not a verdict this version can read.
     """
-    try:
-        return msgspec.json.decode(data, type=WindowVerdict)
-    except msgspec.ValidationError as error:
-        raise StoreError(f"verdicts.json cannot be read: {error}") from error
+    return decode_document(data, WindowVerdict, name="verdicts.json", error=StoreError)

@@ -6,8 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-import msgspec
-
+from driftgauge.documents import decode_document, encode_document
 from driftgauge.drift.verdict import Mode
 from driftgauge.errors import FairnessError
 from driftgauge.fairness.measure import Stage
@@ -101,7 +100,7 @@ class BiasVerdict:
 
 def encode_bias_verdict(verdict: BiasVerdict) -> bytes:
     """Write ``bias.json``."""
-    return msgspec.json.format(msgspec.json.encode(verdict), indent=1)
+    return encode_document(verdict)
 
 
 def decode_bias_verdict(data: bytes) -> BiasVerdict:
@@ -112,13 +111,7 @@ def decode_bias_verdict(data: bytes) -> BiasVerdict:
     FairnessError
         If the text is not a verdict this version can read.
     """
-    try:
-        verdict = msgspec.json.decode(data, type=BiasVerdict)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise FairnessError(f"bias.json cannot be read: {error}") from error
-    if verdict.version != 1:
-        raise FairnessError(f"bias.json of version {verdict.version}: only 1 can be read")
-    return verdict
+    return decode_document(data, BiasVerdict, name="bias.json", error=FairnessError)
 
 
 def written(value: float | None) -> Value:

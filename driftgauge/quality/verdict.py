@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-import msgspec
-
+from driftgauge.documents import decode_document, encode_document
 from driftgauge.drift.verdict import Mode
 from driftgauge.errors import QualityError
 from driftgauge.quality.estimation import Estimate, QualityGap
@@ -119,7 +118,7 @@ class QualityVerdict:
 
 def encode_quality_verdict(verdict: QualityVerdict) -> bytes:
     """Write ``quality.json``."""
-    return msgspec.json.format(msgspec.json.encode(verdict), indent=1)
+    return encode_document(verdict)
 
 
 def decode_quality_verdict(data: bytes) -> QualityVerdict:
@@ -130,10 +129,4 @@ def decode_quality_verdict(data: bytes) -> QualityVerdict:
     QualityError
         If the text is not a verdict this version can read.
     """
-    try:
-        verdict = msgspec.json.decode(data, type=QualityVerdict)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise QualityError(f"quality.json cannot be read: {error}") from error
-    if verdict.version != 1:
-        raise QualityError(f"quality.json of version {verdict.version}: only 1 can be read")
-    return verdict
+    return decode_document(data, QualityVerdict, name="quality.json", error=QualityError)

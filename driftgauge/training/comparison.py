@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import NormalDist
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from driftgauge.documents import decode_document, encode_document
 from driftgauge.errors import TrainingError
 
 # A score of exactly 0 or 1 that turns out wrong would cost infinitely much.
@@ -251,7 +251,7 @@ def _reason(
 
 def encode_comparison(comparison: Comparison) -> bytes:
     """Write ``comparison.json``."""
-    return msgspec.json.format(msgspec.json.encode(comparison), indent=1)
+    return encode_document(comparison)
 
 
 def decode_comparison(data: bytes) -> Comparison:
@@ -262,10 +262,4 @@ def decode_comparison(data: bytes) -> Comparison:
     TrainingError
         If the text is not a comparison this version can read.
     """
-    try:
-        comparison = msgspec.json.decode(data, type=Comparison)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
-        raise TrainingError(f"comparison.json cannot be read: {error}") from error
-    if comparison.version != 1:
-        raise TrainingError(f"comparison.json of version {comparison.version}: this reads 1")
-    return comparison
+    return decode_document(data, Comparison, name="comparison.json", error=TrainingError)
