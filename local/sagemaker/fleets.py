@@ -6,6 +6,7 @@ import random
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ class Variant:
     desired_weight: float
     instances: int
     folder: tempfile.TemporaryDirectory[str]
+    started: datetime = field(default_factory=now)
     status: list[Record] = field(default_factory=list)
 
     def set_status(self, status: str, message: str) -> None:
@@ -39,11 +41,14 @@ class Variant:
 
     def summary(self) -> Record:
         """Return what DescribeEndpoint shows."""
+        image = {
+            "SpecifiedImage": self.image,
+            "ResolvedImage": self.image,
+            "ResolutionTime": self.started,
+        }
         shown: Record = {
             "VariantName": self.name,
-            "DeployedImages": [
-                {"SpecifiedImage": self.image, "ResolvedImage": self.image, "ResolutionTime": now()}
-            ],
+            "DeployedImages": [image],
             "CurrentWeight": self.weight,
             "DesiredWeight": self.desired_weight,
             "CurrentInstanceCount": self.instances,
