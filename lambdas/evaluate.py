@@ -79,7 +79,9 @@ def evaluate_arrival(run: Runtime, body: str, done: set[tuple[str, str, Window]]
         waits = reason_to_wait(config, found, files, inputs)
         if waits is None:
             with counted_failures(config, variant, window):
-                evaluate_window(run, config, found, variant=variant, window=window, before=inputs)
+                evaluate_window(
+                    run, config, found, files, variant=variant, window=window, before=inputs
+                )
     if waits is not None:
         logger.info("window skipped", monitor=config.name, window=str(window), reason=waits)
     done.add(this)
@@ -202,6 +204,7 @@ def evaluate_closed(
             run,
             config,
             found,
+            files,
             variant=variant,
             window=window,
             before=inputs if compatible_at is None else None,
@@ -239,7 +242,8 @@ def evaluate_given(run: Runtime, config: MonitorConfig, event: dict[str, Any]) -
     for variant in [event["variant"]] if "variant" in event else config.endpoint.variants:
         found = find_profiles(store, current, variant=variant, window=window)
         with counted_failures(config, variant, window):
-            evaluate_window(run, config, found, variant=variant, window=window)
+            files = find_files(store, config, found, variant=variant, window=window)
+            evaluate_window(run, config, found, files, variant=variant, window=window)
         yield window
 
 

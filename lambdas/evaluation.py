@@ -23,7 +23,7 @@ from driftgauge.store import MonitorStore
 from driftgauge.windows import Window
 from lambdas.evidence import assess_with_evidence
 from lambdas.hooks import postprocess
-from lambdas.inputs import EvaluatedInputs, WindowProfiles
+from lambdas.inputs import EvaluatedInputs, WindowFiles, WindowProfiles
 from lambdas.outcome_evaluation import HISTORY, JudgedOutcomes, evaluate_outcomes
 from lambdas.outcome_publication import publish_outcomes
 from lambdas.publication import publish_compatible, publish_verdict
@@ -31,11 +31,14 @@ from lambdas.rollup import merge_stored
 from lambdas.runtime import Runtime, now
 from lambdas.state import VariantState, change_state, read_state
 
+_AT_ONCE = 16
+
 
 def evaluate_window(
     run: Runtime,
     config: MonitorConfig,
     found: WindowProfiles,
+    files: WindowFiles,
     *,
     variant: str,
     window: Window,
@@ -50,6 +53,8 @@ def evaluate_window(
     config : MonitorConfig
     found : WindowProfiles
         The window's profiles.
+    files : WindowFiles
+        What there is of the window besides. What arrives later makes an evaluation of its own.
     variant : str
     window : Window
     before : EvaluatedInputs, optional
@@ -89,7 +94,9 @@ def evaluate_window(
     judged: JudgedOutcomes | None = None
     failure: DriftgaugeError | None = None
     try:
-        judged = evaluate_outcomes(run, config, found, occasion, outputs=baseline.spec.outputs)
+        judged = evaluate_outcomes(
+            run, config, found, files, occasion, outputs=baseline.spec.outputs
+        )
     except DriftgaugeError as error:
         failure = error
     write_page(store, config, verdict, baseline, profile, judged)
@@ -248,6 +255,6 @@ def read_history(
         except ObjectNotFoundError:
             return None
 
-    with ThreadPoolExecutor(max_workers=8) as pool:
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
         verdicts = pool.map(read, range(HISTORY, 0, -1))
         return [verdict for verdict in verdicts if verdict is not None]

@@ -38,8 +38,8 @@ from lambdas.attribution_file import (
 from lambdas.baseline import model_file
 from lambdas.events import process_batch, read_created, settle_key
 from lambdas.inputs import recent_baselines
-from lambdas.outcome_evaluation import read_sample
 from lambdas.runtime import Runtime, logger, now, runtime
+from lambdas.sample_rollup import read_sample
 
 _SOURCE_BYTES = 16
 # A window of fewer explained rows is nothing to compare later ones with.
@@ -85,7 +85,7 @@ def explain_evaluated(run: Runtime, body: str) -> None:
     if _is_explained(store, key, source):
         logger.info("window explained already", monitor=config.name, window=str(window))
         return
-    sums = _explain(run, config, settings, current, sampled, variant=variant)
+    sums = _explain(run, config, settings, current, sampled, variant=variant, window=window)
     if sums is None:
         return
     stored = StoredSums(sums=sums, source=source, window_start=window.start)
@@ -195,10 +195,11 @@ def _explain(
     sampled: _Sampled,
     *,
     variant: str,
+    window: Window,
 ) -> AttributionSums | None:
     """Explain a window's sample; None if the baseline lacks what it takes."""
     store = run.store(config.name)
-    columns = _columns(store, settings, sampled)
+    columns = _columns(store, settings, sampled, window)
     if settings.source == "captured":
         return _read_captured(columns, settings.prefix)
     known = run.outcome_baseline(store, sampled.baseline) or OutcomeBaseline()
@@ -222,10 +223,10 @@ def _explain(
 
 
 def _columns(
-    store: MonitorStore, settings: AttributionMonitorSettings, sampled: _Sampled
+    store: MonitorStore, settings: AttributionMonitorSettings, sampled: _Sampled, window: Window
 ) -> Mapping[str, Column]:
     """Return the sampled rows, as many as are to be explained."""
-    sample = read_sample(store, sampled.parts)
+    sample = read_sample(store, sampled.parts, window=window)
     if sample is None:
         return {}
     # Rows are in the order of their hashes: the first ones are a sample, too.

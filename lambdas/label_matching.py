@@ -17,7 +17,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
 from itertools import islice
 from typing import Generic, TypeVar
 
@@ -28,12 +27,11 @@ from driftgauge.config import MonitorConfig, OutcomeSettings
 from driftgauge.errors import ConflictError, LabelError, ObjectNotFoundError
 from driftgauge.labels.codec import decode_labels, decode_parts, decode_record_ids, encode_labels
 from driftgauge.labels.identity import known_among, run_starts
-from driftgauge.labels.predictions import Predictions
 from driftgauge.labels.truth import Labels, merge_labels
-from driftgauge.store import Current, MonitorStore, StoredLabels, StoredPart
+from driftgauge.store import Current, MonitorStore, StoredPart
 from driftgauge.windows import Window
 from lambdas.grains import FEW_PREDICTIONS
-from lambdas.runtime import logger, now, read_many
+from lambdas.runtime import logger, read_many
 
 _MOST_BYTES = 256 << 20
 _LISTERS = 16
@@ -41,9 +39,8 @@ _MOST_DAYS = 16
 _MOST_GRAINS = 32
 _ATTEMPTS = 10
 # Labels are collected after the prediction, but hours of keys may be those of a local clock.
-_CLOCKS_DIFFER = timedelta(days=1)
-_HOUR = timedelta(hours=1)
-_BYTES_PER_LABEL = 48
+CLOCKS_DIFFER = timedelta(days=1)
+HOUR = timedelta(hours=1)
 
 Ids = NDArray[np.bytes_]
 _Value = TypeVar("_Value")
@@ -93,14 +90,13 @@ class _PartIds:
 
 
 _recent_ids: Recent[_PartIds] = Recent(most_bytes=_MOST_BYTES)
-_recent_labels: Recent[Labels] = Recent(most_bytes=_MOST_BYTES // 4)
 # The files of a grain by variant and baseline.
 _Files = dict[tuple[str, str], list[StoredPart]]
 
 
 def search_window(outcomes: OutcomeSettings, collected: datetime) -> Window:
     """Return the inference times that labels collected in an hour may belong to."""
-    return Window(collected - outcomes.lookback - _HOUR, collected + _CLOCKS_DIFFER)
+    return Window(collected - outcomes.lookback - HOUR, collected + CLOCKS_DIFFER)
 
 
 def baselines_since(current: Current, moment: datetime) -> list[str]:
@@ -190,83 +186,6 @@ class _Remaining:
             self._wanted[np.searchsorted(self._ids, ids)] = False
 
 
-def match_waiting(
-    store: MonitorStore,
-    config: MonitorConfig,
-    *,
-    variant: str,
-    grain_start: datetime,
-    predictions: Predictions,
-) -> int:
-    """Match the labels that wait with the predictions of a grain, which must be stored already.
-
-    Labels that come before their predictions wait for ``outcomes.wait`` after they were received;
-    a monitor that is evaluated on schedule gives them until then in addition. Labels that other
-    variants' predictions have claimed are matched too.
-
-    Parameters
-    ----------
-    store : MonitorStore
-    config : MonitorConfig
-    variant : str
-    grain_start : datetime
-    predictions : Predictions
-        All of the grain's.
-
-    Returns
-    -------
-    int
-        How many labels were waiting; they are stored as matched now.
-
-    Raises
-    ------
-    LabelError
-        If a file of labels cannot be read.
-    ConflictError
-        If others keep changing one.
-    """
-    outcomes = config.outcomes
-    if outcomes is None or not predictions.rows:
-        return 0
-    # In this order: labels are stored as matched before they leave those received.
-    received = list(_waiting(store, config, outcomes, grain_start))
-    claimed = list(_claimed_by_others(store, config, variant, grain_start))
-    count = 0
-    for stored, labels in _read_labels(store, (*received, *claimed)):
-        found = labels.matching(predictions.ids)
-        if not found.records:
-            continue
-        count += found.records
-        one = FoundLabels(variant=variant, grain_start=grain_start, labels=found)
-        add_matched(store, one, digest=stored.digest)
-        if stored.variant is None:
-            remove_received(store, stored.key, found.ids)
-    return count
-
-
-def _waiting(
-    store: MonitorStore, config: MonitorConfig, outcomes: OutcomeSettings, grain_start: datetime
-) -> Iterator[StoredLabels]:
-    patience = outcomes.wait
-    if config.evaluate == "on_schedule":
-        patience += config.window + config.delay
-    oldest = now() - patience
-    window = Window(grain_start - _CLOCKS_DIFFER, grain_start + outcomes.lookback + _HOUR)
-    for stored in store.list_received_labels(window=window):
-        if stored.modified >= oldest and stored.size > _size_of_nothing():
-            yield stored
-
-
-def _claimed_by_others(
-    store: MonitorStore, config: MonitorConfig, variant: str, grain_start: datetime
-) -> Iterator[StoredLabels]:
-    grain = config.grid.grain
-    window = Window(grain_start - grain, grain_start + 2 * grain)
-    for other in config.endpoint.variants:
-        if other != variant:
-            yield from store.list_matched_labels(variant=other, window=window)
-
-
 def add_matched(store: MonitorStore, found: FoundLabels, *, digest: str) -> None:
     """Store labels as those of a grain, beside those of the same object that are there.
 
@@ -327,15 +246,9 @@ def remove_received(store: MonitorStore, key: str, ids: Ids) -> None:
             return
 
 
-@cache
-def _size_of_nothing() -> int:
-    """Return the size of a file of labels that has none left."""
-    return len(encode_labels(merge_labels(())))
-
-
 def _grains_back(
     store: MonitorStore, config: MonitorConfig, baselines: Sequence[str], window: Window
-) -> Iterator[tuple[datetime, _Files]]:
+) -> Iterator[list[tuple[datetime, _Files]]]:
     """List predictions from the end of a window backwards, more days at once the further back."""
 
     def listed(place: tuple[str, str, Window]) -> list[StoredPart]:
@@ -358,18 +271,23 @@ def _grains_back(
                 for part in parts:
                     files = grains[part.grain_start]
                     files.setdefault((part.variant, part.baseline), []).append(part)
-            yield from sorted(grains.items(), key=lambda item: item[0], reverse=True)
+            yield sorted(grains.items(), key=lambda item: item[0], reverse=True)
             end, days = starts[-1], min(2 * days, _MOST_DAYS)
 
 
 def _growing_chunks(
-    grains: Iterator[tuple[datetime, _Files]],
+    listed: Iterator[list[tuple[datetime, _Files]]],
 ) -> Iterator[list[tuple[datetime, _Files]]]:
-    """Most labels belong to the newest grains: the further back, the more are read at once."""
+    """Most labels belong to the newest grains: the further back, the more are read at once.
+
+    What was listed is read before more is.
+    """
     size = 2
-    while chunk := list(islice(grains, size)):
-        yield chunk
-        size = min(2 * size, _MOST_GRAINS)
+    for grains in listed:
+        waiting = iter(grains)
+        while chunk := list(islice(waiting, size)):
+            yield chunk
+            size = min(2 * size, _MOST_GRAINS)
 
 
 def _read_grains(
@@ -419,20 +337,6 @@ def _read_ids(store: MonitorStore, parts: Sequence[StoredPart]) -> dict[str, _Pa
         size = read.ids.nbytes + 100 * len(read.parts)
         _recent_ids.put((store.objects.uri, part.key, part.tag), read, size)
     return known
-
-
-def _read_labels(
-    store: MonitorStore, some: Sequence[StoredLabels]
-) -> Iterator[tuple[StoredLabels, Labels]]:
-    places = {one.key: (store.objects.uri, one.key, one.tag) for one in some}
-    kept = {key: _recent_labels.get(place) for key, place in places.items()}
-    data = read_many(store, [one.key for one in some if kept[one.key] is None])
-    for one in some:
-        labels = kept[one.key]
-        if labels is None:
-            labels = decode_labels(next(data))
-            _recent_labels.put(places[one.key], labels, labels.records * _BYTES_PER_LABEL)
-        yield one, labels
 
 
 def _together(some: Iterable[Ids]) -> Ids:

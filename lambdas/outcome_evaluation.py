@@ -10,8 +10,6 @@ from driftgauge.config import MonitorConfig
 from driftgauge.drift.assessment import Occasion
 from driftgauge.errors import ObjectNotFoundError, QualityError
 from driftgauge.fairness.decision import Flips
-from driftgauge.labels.codec import decode_sampled_rows
-from driftgauge.labels.sample import SampledRows, merge_sampled_rows
 from driftgauge.labels.standing import LabelCounts, usual_coverage
 from driftgauge.outcome_assessment import (
     AttributionReference,
@@ -30,15 +28,17 @@ from driftgauge.outcome_verdict import (
     decode_outcomes_verdict,
     encode_outcomes_verdict,
 )
-from driftgauge.store import MonitorStore, StoredPart
+from driftgauge.store import MonitorStore
 from driftgauge.windows import Window, format_time
 from lambdas.attribution_file import REFERENCE_FILE, StoredSums, read_stored_sums
-from lambdas.inputs import WindowFiles, WindowProfiles, find_files
+from lambdas.inputs import WindowFiles, WindowProfiles
 from lambdas.outcomes import CountedWindow, count_window
-from lambdas.runtime import Runtime, logger, read_many
+from lambdas.runtime import Runtime, logger
+from lambdas.sample_rollup import read_sample
 
 # Windows before one that its report draws, and that say what is usual.
 HISTORY = 26
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +55,7 @@ def evaluate_outcomes(
     run: Runtime,
     config: MonitorConfig,
     found: WindowProfiles,
+    files: WindowFiles,
     occasion: Occasion,
     *,
     outputs: Sequence[str],
@@ -67,6 +68,8 @@ def evaluate_outcomes(
     config : MonitorConfig
     found : WindowProfiles
         Says which baseline judges.
+    files : WindowFiles
+        What there is of the window besides its profiles.
     occasion : Occasion
         Which window, and when.
     outputs : sequence of str
@@ -88,9 +91,8 @@ def evaluate_outcomes(
     variant, window = occasion.variant, occasion.window
     baseline = run.outcome_baseline(store, found.baseline)
     if config.outcomes is not None:
-        counted = count_window(run, config, found, baseline, variant=variant, window=window)
+        counted = count_window(run, config, files, baseline, variant=variant, window=window)
     else:
-        files = find_files(store, config, found, variant=variant, window=window)
         counted = CountedWindow(files=files, standing=LabelCounts(), counts=None, bias=None)
     history = read_outcome_history(store, config, variant=variant, window=window)
     sums = None if counted.files.sums is None else read_stored_sums(store, counted.files.sums.key)
@@ -98,7 +100,7 @@ def evaluate_outcomes(
         labels=standing_of(counted.standing, history, occasion),
         counts=counted.counts,
         bias=counted.bias,
-        flips=_flips(store, config, counted, outputs=outputs),
+        flips=_flips(store, config, counted, window=window, outputs=outputs),
         sums=None if sums is None else sums.sums,
     )
     verdict = assess_outcomes(
@@ -158,31 +160,22 @@ def read_outcome_history(
             logger.warning("earlier outcomes left out", key=key, reason=str(error))
             return None
 
-    with ThreadPoolExecutor(max_workers=8) as pool:
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
         verdicts = pool.map(read, range(HISTORY, 0, -1))
         return [verdict for verdict in verdicts if verdict is not None]
 
 
-def read_sample(store: MonitorStore, parts: Sequence[StoredPart]) -> SampledRows | None:
-    """Return the sample of all rows of a window; None if nothing was sampled.
-
-    Raises
-    ------
-    LabelError
-        If a sample cannot be read.
-    """
-    keys = sorted(one.key for one in parts)
-    if not keys:
-        return None
-    return merge_sampled_rows(decode_sampled_rows(data) for data in read_many(store, keys))
-
-
 def _flips(
-    store: MonitorStore, config: MonitorConfig, counted: CountedWindow, *, outputs: Sequence[str]
+    store: MonitorStore,
+    config: MonitorConfig,
+    counted: CountedWindow,
+    *,
+    window: Window,
+    outputs: Sequence[str],
 ) -> Flips:
     if config.bias is None or counted.bias is None:
         return ()
-    sample = read_sample(store, counted.files.samples)
+    sample = read_sample(store, counted.files.samples, window=window)
     return () if sample is None else flip_tests(config, sample.columns, outputs=outputs)
 
 
@@ -217,6 +210,11 @@ def _write(
         f"{folder}/{name}": data for folder, some in folders.items() for name, data in some.items()
     }
     files["outcomes.json"] = encode_outcomes_verdict(verdict)
-    for name, data in files.items():
+
+    def write(name: str) -> None:
         key = store.report_key(variant=occasion.variant, window=occasion.window, name=name)
-        store.objects.write(key, data, content_type="application/json")
+        store.objects.write(key, files[name], content_type="application/json")
+
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        for _ in pool.map(write, files):
+            pass

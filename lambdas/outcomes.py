@@ -11,10 +11,11 @@ checksum over the rest, and MessagePack.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
+from itertools import islice
 from typing import TypeVar
 
 import msgspec
@@ -42,10 +43,10 @@ from driftgauge.quality.spec import OutcomeSpec
 from driftgauge.quality.tables import OutcomeColumns, outcomes_of_table
 from driftgauge.store import MonitorStore, StoredLabels, StoredPart
 from driftgauge.windows import Window
-from lambdas.grains import merge_grain
-from lambdas.inputs import WindowFiles, WindowProfiles, find_files
-from lambdas.label_matching import match_waiting
+from lambdas.grains import batches_of, is_summed, read_grains, with_sum
+from lambdas.inputs import WindowFiles
 from lambdas.runtime import Runtime, logger, read_many
+from lambdas.waiting_labels import WaitingLabels, find_waiting
 
 _MAGIC = b"DGOG"
 _VERSION = 1
@@ -130,7 +131,7 @@ def counting_of(config: MonitorConfig, baseline: OutcomeBaseline | None) -> Coun
 def count_window(
     run: Runtime,
     config: MonitorConfig,
-    found: WindowProfiles,
+    files: WindowFiles,
     baseline: OutcomeBaseline | None,
     *,
     variant: str,
@@ -138,8 +139,8 @@ def count_window(
 ) -> CountedWindow:
     """Join a window's predictions with their labels, and count both.
 
-    One grain at a time is in memory. Labels that came before the predictions of a grain, or while
-    it had too many files to be searched, are matched here.
+    Only grains that changed are read, a bounded number of bytes at a time. Labels that came before
+    the predictions of a grain, or while it had too many files to be searched, are matched here.
 
     Raises
     ------
@@ -148,78 +149,126 @@ def count_window(
     """
     store = run.store(config.name)
     counting = counting_of(config, baseline)
-    key = store.outcomes_key(baseline=found.baseline, variant=variant, window=window)
+    key = store.outcomes_key(baseline=files.baseline, variant=variant, window=window)
     kept = _read(store, key, counting)
-    files = find_files(store, config, found, variant=variant, window=window)
     labels = _by_grain(files.labels)
-    counter = _Counter(run=run, config=config, counting=counting, variant=variant)
-    grains: list[GrainCounts] = []
-    for start, parts in sorted(_by_grain(files.predictions).items()):
-        one, used = counter.count(start, parts, labels.get(start, []), kept.get(start))
-        grains.append(one)
-        labels[start] = used
-    if any(one is not kept.get(one.start) for one in grains):
-        _write(store, key, counting, grains)
+    grains: dict[datetime, GrainCounts] = {}
+    stale: dict[datetime, _Grain] = {}
+    for start, parts in _by_grain(files.predictions).items():
+        known = kept.get(start)
+        grain = _Grain.of(parts, labels.get(start, []), known)
+        if known is None or grain.is_new or known.labels != _digest_of(grain.labels):
+            stale[start] = grain
+        else:
+            grains[start] = known
+    counter = _Counter(store=store, config=config, counting=counting, variant=variant)
+    for one, used in counter.count(stale):
+        grains[one.start], labels[one.start] = one, used
+    ordered = [grains[start] for start in sorted(grains)]
+    if stale:
+        _write(store, key, counting, ordered)
     # The files that were counted: what arrived meanwhile makes an evaluation of its own.
     used_labels = tuple(one for start in sorted(labels) for one in labels[start])
-    return _sum(replace(files, labels=used_labels), counting, grains)
+    return _sum(replace(files, labels=used_labels), counting, ordered)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Grain:
+    """The files of a grain that is counted, and whether there are new ones of predictions."""
+
+    parts: list[StoredPart]
+    labels: list[StoredLabels]
+    digest: bytes
+    is_new: bool
+
+    @staticmethod
+    def of(
+        parts: list[StoredPart], labels: list[StoredLabels], known: GrainCounts | None
+    ) -> _Grain:
+        digest = _digest_of(one for one in parts if not one.is_merged)
+        is_new = known is None or known.predictions != digest
+        return _Grain(parts=parts, labels=labels, digest=digest, is_new=is_new)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the files, as they are listed."""
+        return sum(one.size for one in self.parts) + sum(one.size for one in self.labels)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Counter:
-    """Counts single grains of a variant."""
+    """Counts grains of a variant."""
 
-    run: Runtime
+    store: MonitorStore
     config: MonitorConfig
     counting: Counting
     variant: str
 
     def count(
-        self,
-        start: datetime,
-        parts: list[StoredPart],
-        labels: list[StoredLabels],
-        known: GrainCounts | None,
-    ) -> tuple[GrainCounts, list[StoredLabels]]:
-        """Count one grain, if it has changed; return the files of labels that were used, too."""
-        store = self.run.store(self.config.name)
-        of_parts = _digest_of(one for one in parts if not one.is_merged)
-        predictions: Predictions | None = None
-        if known is None or known.predictions != of_parts:
-            # The sum is stored before labels are looked for: who receives a label after that
-            # finds it there.
-            predictions = merge_grain(store, parts)
-            labels = self._match(start, predictions, labels)
-        of_labels = _digest_of(labels)
-        if known is not None and (known.predictions, known.labels) == (of_parts, of_labels):
-            return known, labels
-        if predictions is None:
-            predictions = merge_grain(store, parts)
-        data = read_many(store, sorted(one.key for one in labels))
-        joined = join_labels(predictions, merge_labels(map(decode_labels, data)))
-        counts, bias = _count(self.counting, predictions, joined.label)
-        counted = GrainCounts(
-            start=start,
-            predictions=of_parts,
-            labels=of_labels,
-            standing=joined.counts,
-            counts=counts,
-            bias=bias,
-        )
-        return counted, labels
+        self, grains: Mapping[datetime, _Grain]
+    ) -> Iterator[tuple[GrainCounts, list[StoredLabels]]]:
+        """Count grains that changed; return the files of labels that were used, too."""
+        sizes = {start: grain.size for start, grain in grains.items()}
+        batches = list(batches_of(sizes))
+        # Sums are stored before labels are looked for: who receives a label after that finds it
+        # there.
+        held, grains = self._sum_up(grains, sizes, is_kept=len(batches) == 1)
+        new = [start for start, grain in grains.items() if grain.is_new]
+        waiting = find_waiting(self.store, self.config, variant=self.variant, grains=new)
+        for batch in batches:
+            unread = {start: grains[start].parts for start in batch if start not in held}
+            # Nothing here keeps a batch while the next one is read.
+            yield from self._count_batch(
+                {start: grains[start] for start in batch},
+                {**held, **read_grains(self.store, unread)},
+                waiting,
+            )
 
-    def _match(
-        self, start: datetime, predictions: Predictions, labels: list[StoredLabels]
-    ) -> list[StoredLabels]:
-        """Match waiting labels with new predictions; return all files of labels of the grain."""
-        store = self.run.store(self.config.name)
-        matched = match_waiting(
-            store, self.config, variant=self.variant, grain_start=start, predictions=predictions
-        )
-        if not matched:
-            return labels
-        grain = Window(start, start + self.config.grid.grain)
-        return list(store.list_matched_labels(variant=self.variant, window=grain))
+    def _sum_up(
+        self, grains: Mapping[datetime, _Grain], sizes: Mapping[datetime, int], *, is_kept: bool
+    ) -> tuple[dict[datetime, Predictions], dict[datetime, _Grain]]:
+        """Sum up the new predictions of many files; return them if asked, and the grains."""
+        many = {
+            start: grain.parts
+            for start, grain in grains.items()
+            if grain.is_new and is_summed(grain.parts)
+        }
+        held: dict[datetime, Predictions] = {}
+        summed = dict(grains)
+        for batch in batches_of({start: sizes[start] for start in many}):
+            held.update(read_grains(self.store, {start: many[start] for start in batch}))
+            if not is_kept:
+                held.clear()
+            for start in batch:
+                summed[start] = replace(grains[start], parts=with_sum(self.store, many[start]))
+        return held, summed
+
+    def _count_batch(
+        self,
+        grains: Mapping[datetime, _Grain],
+        predictions: Mapping[datetime, Predictions],
+        waiting: WaitingLabels,
+    ) -> Iterator[tuple[GrainCounts, list[StoredLabels]]]:
+        labels = {start: grain.labels for start, grain in grains.items()}
+        if waiting.match({start: predictions[start] for start in grains if grains[start].is_new}):
+            span = Window(min(grains), max(grains) + self.config.grid.grain)
+            listed = _by_grain(self.store.list_matched_labels(variant=self.variant, window=span))
+            labels = {start: listed.get(start, []) for start in grains}
+        data = read_many(self.store, [one.key for some in labels.values() for one in some])
+        for start, grain in grains.items():
+            used = labels[start]
+            merged = merge_labels(map(decode_labels, islice(data, len(used))))
+            joined = join_labels(predictions[start], merged)
+            counts, bias = _count(self.counting, predictions[start], joined.label)
+            counted = GrainCounts(
+                start=start,
+                predictions=grain.digest,
+                labels=_digest_of(used),
+                standing=joined.counts,
+                counts=counts,
+                bias=bias,
+            )
+            yield counted, used
 
 
 def _count(

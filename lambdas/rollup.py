@@ -19,7 +19,7 @@ from driftgauge.errors import ObjectNotFoundError, ProfileError, StoreError
 from driftgauge.profile.codec import decode_profile, encode_profile, merge_encoded
 from driftgauge.profile.profile import Profile
 from driftgauge.profile.spec import ProfileSpec
-from driftgauge.store import MonitorStore, StoredProfile
+from driftgauge.store import MonitorStore, StoredPart, StoredProfile
 from driftgauge.windows import Window
 from lambdas.runtime import logger, read_many
 
@@ -30,20 +30,46 @@ _MAGIC = b"DGRU"
 _VERSION = 1
 _DIGEST_BYTES = 16
 _NUMBER_BYTES = 4
-_HEAD = len(_MAGIC) + 1
 
 
-def profile_digest(stored: StoredProfile) -> bytes:
-    """Return the 16 bytes that stand for one version of a stored profile."""
+def part_digest(stored: StoredPart) -> bytes:
+    """Return the 16 bytes that stand for one version of a stored part."""
     return _digest(f"{stored.key} {stored.tag}".encode())
+
+
+def seal_sum(magic: bytes, data: bytes, digests: frozenset[bytes]) -> bytes:
+    """Put encoded data together with the digests of what it is the sum of."""
+    body = b"".join((len(digests).to_bytes(_NUMBER_BYTES, "little"), *sorted(digests), data))
+    return magic + bytes([_VERSION]) + _digest(body) + body
+
+
+def open_sum(magic: bytes, data: bytes) -> tuple[bytes, frozenset[bytes]]:
+    """Return what ``seal_sum`` put together.
+
+    Raises
+    ------
+    StoreError
+        If the bytes are of another format than this version writes, or damaged.
+    """
+    head = len(magic) + 1
+    if data[:head] != magic + bytes([_VERSION]):
+        raise StoreError("it does not start as a rollup of this version does")
+    body = data[head + _DIGEST_BYTES :]
+    if data[head : head + _DIGEST_BYTES] != _digest(body):
+        raise StoreError("its checksum is wrong: it is damaged or cut off")
+    number = int.from_bytes(body[:_NUMBER_BYTES], "little")
+    end = _NUMBER_BYTES + number * _DIGEST_BYTES
+    if end > len(body):
+        raise StoreError("it is too short for what it says it is of")
+    digests = frozenset(
+        body[at : at + _DIGEST_BYTES] for at in range(_NUMBER_BYTES, end, _DIGEST_BYTES)
+    )
+    return body[end:], digests
 
 
 def encode_rollup(profile: Profile, digests: frozenset[bytes]) -> bytes:
     """Write the sum of the profiles that the digests stand for."""
-    body = b"".join(
-        (len(digests).to_bytes(_NUMBER_BYTES, "little"), *sorted(digests), encode_profile(profile))
-    )
-    return _MAGIC + bytes([_VERSION]) + _digest(body) + body
+    return seal_sum(_MAGIC, encode_profile(profile), digests)
 
 
 def decode_rollup(data: bytes, spec: ProfileSpec) -> tuple[Profile, frozenset[bytes]]:
@@ -55,19 +81,11 @@ def decode_rollup(data: bytes, spec: ProfileSpec) -> tuple[Profile, frozenset[by
         If the bytes are not a rollup of a format this version reads, are damaged, or were
         counted against another specification than ``spec``.
     """
-    if data[:_HEAD] != _MAGIC + bytes([_VERSION]):
-        raise ProfileError("it does not start as a rollup of this version does")
-    body = data[_HEAD + _DIGEST_BYTES :]
-    if data[_HEAD : _HEAD + _DIGEST_BYTES] != _digest(body):
-        raise ProfileError("its checksum is wrong: it is damaged or cut off")
-    number = int.from_bytes(body[:_NUMBER_BYTES], "little")
-    end = _NUMBER_BYTES + number * _DIGEST_BYTES
-    if end > len(body):
-        raise ProfileError("it is too short for the profiles it says it is of")
-    digests = frozenset(
-        body[at : at + _DIGEST_BYTES] for at in range(_NUMBER_BYTES, end, _DIGEST_BYTES)
-    )
-    return decode_profile(body[end:], spec), digests
+    try:
+        encoded, digests = open_sum(_MAGIC, data)
+    except StoreError as error:
+        raise ProfileError(str(error)) from error
+    return decode_profile(encoded, spec), digests
 
 
 def merge_stored(
@@ -96,7 +114,7 @@ def merge_stored(
     if len(some) <= FEW_PROFILES:
         return merge_encoded(read_many(store, (one.key for one in some)), spec)
     key = store.rollup_key(baseline=some[0].baseline, variant=some[0].variant, window=window)
-    wanted = {profile_digest(one): one.key for one in some}
+    wanted = {part_digest(one): one.key for one in some}
     profile, merged = _read(store, key, spec)
     if not merged <= wanted.keys():
         # One of its profiles was replaced or is gone, and cannot be taken out of the sum.

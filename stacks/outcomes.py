@@ -146,8 +146,12 @@ def add_explain(scope: Construct, defaults: FunctionDefaults) -> None:
         memory_mb=2 * ONE_CPU_MB,
         timeout=_LONGEST,
     )
-    explain.read_store("current.json", "baseline/*", "models/*", "samples/*", "attributions/*")
-    explain.write_store("attributions/*", "baseline/*/explainability/reference.sums")
+    explain.read_store(
+        "current.json", "baseline/*", "models/*", "samples/*", "attributions/*", "rollups/*.sample"
+    )
+    explain.write_store(
+        "attributions/*", "baseline/*/explainability/reference.sums", "rollups/*.sample"
+    )
     explain.read_places(
         model_places(monitors, defaults.buckets.store), reason="The models that monitors name."
     )

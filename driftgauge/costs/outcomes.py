@@ -78,6 +78,8 @@ class OutcomeWork:
         Pages of keys that are listed.
     sampled_rows : float
         Whole rows that are kept.
+    sample_reads, sample_sums : float
+        Files of them that are read, and that hold the sample of a window.
     explained : float
         Windows that are explained, each time they are.
     """
@@ -93,6 +95,8 @@ class OutcomeWork:
     joined_rows: float = 0
     lists: float = 0
     sampled_rows: float = 0
+    sample_reads: float = 0
+    sample_sums: float = 0
     explained: float = 0
 
 
@@ -121,13 +125,17 @@ def outcome_work_of(config: MonitorConfig, assumed: Assumptions, work: Work) -> 
     # Of predictions and labels, of samples, of attributions: at each look at a window.
     listed = (pages + 1 if config.outcomes is not None else 0) + int(explains)
     listed += pages if config.bias is not None else 0
-    looks = work.arrivals if config.evaluate == "on_arrival" else 0
+    # A window is looked at when it is due, and when something arrives.
+    looks = work.windows + (work.arrivals if config.evaluate == "on_arrival" else 0)
     if config.outcomes is None:
+        judged = work.evaluations + explained
         return OutcomeWork(
             rejudged=explained,
-            judged=work.evaluations + explained,
-            lists=(looks + 2 * (work.evaluations + explained)) * listed + explained * pages,
+            judged=judged,
+            lists=(looks + explained) * listed + judged * pages,
             sampled_rows=sampled,
+            sample_reads=_sample_reads(work, explained),
+            sample_sums=_sample_sums(work),
             explained=explained,
         )
     label_files = assumed.label_files_per_hour * HOURS_PER_MONTH
@@ -149,6 +157,7 @@ def outcome_work_of(config: MonitorConfig, assumed: Assumptions, work: Work) -> 
     few = min(files, ROLLUP_ABOVE)
     labels = matched / grains
     relabelled = rounds * variants * spanned / grains
+    has_samples = explains or config.bias is not None
     return OutcomeWork(
         label_files=label_files,
         searched=searched,
@@ -161,15 +170,32 @@ def outcome_work_of(config: MonitorConfig, assumed: Assumptions, work: Work) -> 
         label_reads=grains * labels * (labels + 1) / 2,
         joined_rows=assumed.rows_per_hour * HOURS_PER_MONTH * (1 + relabelled)
         + (work.evaluations * assumed.rows_per_hour / variants * grain if growing > 1 else 0),
-        # A window is looked at when something arrives, when it is judged and once labels were
-        # matched in it; a new grain asks for labels that wait, an object of labels for grains.
-        lists=(looks + matched + 2 * judged) * listed
-        + explained * pages
-        + grains
+        # It is looked at for each file of matched labels, too; new predictions ask for labels that
+        # wait, an object of labels for grains, and what explains for samples.
+        lists=(looks + matched + explained) * listed
+        + (judged * pages if explains else 0)
+        + work.evaluations
         + label_files * (1 + variants * days * math.ceil(24 / grain * files / LIST_PAGE)),
         sampled_rows=sampled,
+        sample_reads=_sample_reads(work, explained + (judged if config.bias is not None else 0))
+        if has_samples
+        else 0,
+        sample_sums=_sample_sums(work) if has_samples else 0,
         explained=explained,
     )
+
+
+def _sample_reads(work: Work, looks: float) -> float:
+    """Return the samples that are read: each once, and that of the window at each look."""
+    return work.files + looks if _has_window_sample(work) else looks * work.window_files
+
+
+def _sample_sums(work: Work) -> float:
+    return work.evaluations if _has_window_sample(work) else 0
+
+
+def _has_window_sample(work: Work) -> bool:
+    return work.window_files > ROLLUP_ABOVE
 
 
 def outcome_items(config: MonitorConfig, assumed: Assumptions, work: Work) -> Iterator[Item]:
@@ -275,6 +301,7 @@ def _object_items(
         + 2 * more.label_files
         + more.matched
         + more.sums
+        + more.sample_sums
         + more.judged * each
         + more.explained
     )
@@ -286,9 +313,9 @@ def _object_items(
         + more.prediction_reads
         + more.label_reads
         + more.judged * _JUDGEMENT_GETS
-        # Samples of a window, to explain it or to test it for bias.
-        + (more.judged * work.window_files if config.bias is not None else 0)
-        + more.explained * (work.window_files + 4)
+        # To explain a window or to test it for bias.
+        + more.sample_reads
+        + more.explained * 4
     )
     yield _line("S3", "predictions, labels and verdicts read", gets, "S3 GET")
     rows = assumed.rows_per_hour * HOURS_PER_MONTH

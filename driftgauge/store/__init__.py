@@ -237,6 +237,10 @@ class MonitorStore:
         """Key of the counts of one window's labelled predictions, grain by grain."""
         return f"{self.monitor}/rollups/{baseline}/{variant}/{_minute(window.start)}.outcomes"
 
+    def sampled_key(self, *, baseline: str, variant: str, window: Window) -> str:
+        """Key of the sample of all rows of one window, as far as it was looked at."""
+        return f"{self.monitor}/rollups/{baseline}/{variant}/{_minute(window.start)}.sample"
+
     def attributions_key(self, *, baseline: str, variant: str, window: Window) -> str:
         """Key of the sums of the attributions of one window's row sample."""
         return f"{self.monitor}/attributions/{baseline}/{variant}/{_minute(window.start)}.sums"

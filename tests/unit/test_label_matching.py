@@ -20,16 +20,16 @@ from driftgauge.labels.predictions import Predictions, merge_predictions, predic
 from driftgauge.labels.truth import Labels, labels_of, merge_labels
 from driftgauge.store import Current, LocalObjects, MonitorStore, Promotion
 from driftgauge.windows import Window
-from lambdas.grains import FEW_PREDICTIONS, merge_grain
+from lambdas.grains import FEW_PREDICTIONS, read_grains
 from lambdas.label_matching import (
     FoundLabels,
     Recent,
     add_matched,
     baselines_since,
     find_predictions,
-    match_waiting,
     remove_received,
 )
+from lambdas.waiting_labels import find_waiting
 from tests.columns import column_of
 from tests.unit.lambda_world import monitor
 
@@ -158,7 +158,7 @@ def test_the_sum_of_a_grain_saves_reading_what_it_is_the_sum_of(
 ) -> None:
     for number in range(FEW_PREDICTIONS + 4):
         put_predictions(store, [f"n{number}"], number=number)
-    merge_grain(store, parts_of(store))
+    read_grains(store, {HOUR: parts_of(store)})
     put_predictions(store, ["new"], number=1000)
     objects.of("predictions")
     assert search(store, ["n0", "n5", "new", "nobody"]) == [(HOUR, 3)]
@@ -174,7 +174,7 @@ def test_a_grain_of_many_files_is_left_to_its_evaluation(
     put_received(store, labels_for(names))
     assert search(store, names) == []
     assert objects.of("predictions") == 0
-    assert wait(store, merge_grain(store, parts_of(store))) == len(names)
+    assert wait(store, read_grains(store, {HOUR: parts_of(store)})[HOUR]) == len(names)
 
 
 def test_a_damaged_file_does_not_keep_other_labels_from_being_matched(store: MonitorStore) -> None:
@@ -213,9 +213,8 @@ def put_received(store: MonitorStore, labels: Labels, number: int = 99) -> str:
 
 
 def wait(store: MonitorStore, predictions: Predictions, start: datetime = HOUR) -> int:
-    return match_waiting(
-        store, CONFIG, variant="AllTraffic", grain_start=start, predictions=predictions
-    )
+    waiting = find_waiting(store, CONFIG, variant="AllTraffic", grains=[start])
+    return waiting.match({start: predictions})
 
 
 def matched(store: MonitorStore) -> Labels:

@@ -93,10 +93,11 @@ def evaluate_grain(world: World, hour: datetime = HOUR, variant: str = VARIANT) 
     baseline = store.read_current()[0].baseline
     window = Window(hour, hour + HOURS)
     parts = list(store.list_predictions(baseline=baseline, variant=variant, window=window))
-    merged = world.function("grains").merge_grain(store, parts)
-    count: int = world.function("label_matching").match_waiting(
-        store, world.monitors.monitors[0], variant=variant, grain_start=hour, predictions=merged
+    merged = world.function("grains").read_grains(store, {hour: parts})
+    waiting = world.function("waiting_labels").find_waiting(
+        store, world.monitors.monitors[0], variant=variant, grains=[hour]
     )
+    count: int = waiting.match(merged)
     return count
 
 
@@ -199,7 +200,7 @@ def test_a_label_waits_as_long_as_it_is_told_to(
         receive(world, truth(world, [1] * 5))
         world.profile(world.capture(rows=5))
         moment = datetime.now(UTC)
-        world.function("label_matching")
+        world.function("waiting_labels")
         world.set_clock(moment + timedelta(days=3))
         assert evaluate_grain(world) == 0
         world.set_clock(moment + timedelta(days=1))

@@ -319,13 +319,13 @@ def test_only_grains_that_changed_are_read_again(
         arrive(world, at=LATER)
         read: list[str] = []
         module = world.function("outcomes")
-        merge = module.merge_grain
+        read_grains = module.read_grains
 
-        def remember(store: MonitorStore, parts: Any) -> Any:
-            read.extend(part.key for part in parts)
-            return merge(store, parts)
+        def remember(store: MonitorStore, grains: Any) -> Any:
+            read.extend(part.key for parts in grains.values() for part in parts)
+            return read_grains(store, grains)
 
-        monkeypatch.setattr(module, "merge_grain", remember)
+        monkeypatch.setattr(module, "read_grains", remember)
         event = label(world, truth[1], hour=hours[1])
         arrive(world, event, at=LATER)
         assert [key.split("/")[-3] for key in read] == ["11"] * len(read)

@@ -21,7 +21,7 @@ from driftgauge.profile.codec import encode_profile, merge_encoded
 from driftgauge.profile.spec import FeatureSpec, ProfileSpec
 from driftgauge.store import LocalObjects, MonitorStore, StoredProfile
 from driftgauge.windows import Window
-from lambdas.rollup import FEW_PROFILES, decode_rollup, encode_rollup, merge_stored, profile_digest
+from lambdas.rollup import FEW_PROFILES, decode_rollup, encode_rollup, merge_stored, part_digest
 from tests.columns import column_of
 
 START = datetime(2026, 7, 1, tzinfo=UTC)
@@ -229,7 +229,7 @@ def test_a_rollup_of_another_specification_is_made_anew(place: Place) -> None:
     place.add(range(MANY))
     expected = place.merge()
     other = profile_columns(specification("v2"), {}, rows=3)
-    digests = frozenset(profile_digest(one) for one in place.found())
+    digests = frozenset(part_digest(one) for one in place.found())
     place.objects.write(place.rollup, encode_rollup(other, digests))
     assert place.merge() == expected
     assert len(place.profiles_read) == MANY
@@ -285,7 +285,7 @@ def test_a_rollup_takes_sixteen_bytes_for_each_profile(place: Place) -> None:
     assert len(data) - len(sum_of_all) == 16 * MANY + 25
     profile, digests = decode_rollup(data, SPEC)
     assert encode_profile(profile) == sum_of_all
-    assert digests == {profile_digest(one) for one in place.found()}
+    assert digests == {part_digest(one) for one in place.found()}
 
 
 def test_a_rollup_that_claims_more_profiles_than_it_has_bytes_for_is_refused() -> None:
