@@ -27,7 +27,7 @@ THRESHOLD = 0.5
 COLUMNS = (
     WeekColumn("week from", 10),
     WeekColumn("rows", 5, numeric=True),
-    WeekColumn("largest effect", 16),
+    WeekColumn("largest effect", 22),
     WeekColumn("labelled", 8, numeric=True),
     WeekColumn("accuracy", 8, numeric=True),
     WeekColumn("estimate", 8, numeric=True),
@@ -212,7 +212,7 @@ class DecayStory:
                 if gap.verdict == "concept_drift":
                     self._screen.say(f"{gap.name}: {gap.reason}")
         message = self._telling.await_message(
-            "ALARM", "the alert about the decay on the SNS topic", about="accuracy"
+            "ALARM", "the alert about the decay on the SNS topic", about="decayed"
         )
         self._screen.verbatim(f"SNS delivered: {message.subject}", message.text)
 

@@ -201,10 +201,13 @@ class Observer:
             return None
         return verdict if verdict.labels.counts.labelled >= labelled else None
 
-    def report(self, window: Window) -> bytes:
-        """Return a window's HTML report."""
+    def report(self, window: Window) -> bytes | None:
+        """Return a window's HTML report once it is written."""
         key = self.store.report_key(variant=self.variant, window=window, name="report.html")
-        return self.store.objects.read(key)
+        try:
+            return self.store.objects.read(key)
+        except ObjectNotFoundError:
+            return None
 
     def alarms(self) -> dict[str, AlarmReading]:
         """Return every alarm of the deployment, by name, composite alarms included."""

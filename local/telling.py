@@ -145,7 +145,7 @@ class Telling:
         self._inbox.clear()
 
     def await_message(self, tone: str, what: str, *, about: str = "") -> Message:
-        """Wait for a message whose subject starts with a tone, and that mentions something."""
+        """Wait for a message whose subject starts with a tone and mentions something."""
         return wait_for(
             what,
             lambda: self._message(tone, about),
@@ -157,7 +157,7 @@ class Telling:
         """Return the first such message since the last chapter."""
         self.collect_messages()
         tones = (m for m in self._inbox if m.subject.startswith(f"{tone}:"))
-        return next((m for m in tones if about in m.text), None)
+        return next((m for m in tones if about in m.subject), None)
 
     def await_first_silence(self) -> None:
         """Wait until the monitor rings for want of traffic, before the first capture."""
@@ -245,7 +245,13 @@ class Telling:
         reports = {}
         for name, window in windows.items():
             path = self.out / f"report-{day(window.start)}.html"
-            path.write_bytes(self.observer.report(window))
+            path.write_bytes(
+                wait_for(
+                    f"the report of the week from {day(window.start)}",
+                    lambda window=window: self.observer.report(window),  # type: ignore[misc]
+                    seconds=self.patience.verdict,
+                )
+            )
             reports[f"report, {name}"] = str(path)
         resources = self.observer.resources
         self.screen.facts(
