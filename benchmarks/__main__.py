@@ -16,6 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import experiment_simulation
 from benchmarks.captures import OUTPUTS, write_captures, write_training_data
 from benchmarks.label_join import label_table
 from benchmarks.stages import ROOT, measure
@@ -75,6 +76,10 @@ def main() -> None:
             console.print(_merge_line(folder, options.repeat))
     with console.status("joining labels"):
         console.print(label_table(sizes[-1]))
+    with console.status("experiments"):
+        runs = 1000 if options.small else experiment_simulation.RUNS
+        console.print(experiment_simulation.methods(runs))
+        console.print(experiment_simulation.harm(runs))
     console.print(_size_lines())
     with console.status("cold imports"):
         console.print(_import_table(options.repeat))

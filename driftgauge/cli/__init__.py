@@ -473,6 +473,7 @@ def _add_migrate(commands: _Commands) -> None:
 def _add_outcomes(commands: _Commands) -> None:
     """Add the commands that look at predictions together with labels or with the model."""
     from driftgauge.cli import bias_arguments, explain_arguments, quality_arguments
+    from driftgauge.cli import experiment_arguments as experiments
 
     about = "judge predictions by their labels"
     quality = _command(commands, "quality", about, quality_arguments.TEXT)
@@ -488,3 +489,7 @@ def _add_outcomes(commands: _Commands) -> None:
     explain.epilog = explain_arguments.EXAMPLES
     explain_arguments.add_explain_arguments(explain)
     explain.set_defaults(run=_run("explain", "explain"))
+    about = "compare a challenger with the champion"
+    experiment = _command(commands, "experiment", about, experiments.TEXT)
+    experiment.epilog = experiments.EXAMPLES
+    experiments.add_experiment_commands(experiment, run=lambda name: _run(name, "experiment"))
