@@ -25,6 +25,7 @@ from driftgauge.capture.positions import excluded_columns
 from driftgauge.capture.settings import CaptureSettings
 from driftgauge.capture.text_names import text_parts
 from driftgauge.errors import ConfigError
+from driftgauge.experiment_settings import ExperimentMonitorSettings, check_experiments
 from driftgauge.outcome_settings import (
     AttributionMonitorSettings,
     BiasMonitorSettings,
@@ -152,6 +153,9 @@ class MonitorConfig(Settings):
     )
     attribution: AttributionMonitorSettings | None = Field(
         default=None, description="Explain a sample of every window's predictions."
+    )
+    experiments: tuple[ExperimentMonitorSettings, ...] = Field(
+        default=(), max_length=5, description="Champion against challenger; needs `outcomes`."
     )
     alarms: AlarmSettings = AlarmSettings()
     alerts: AlertSettings = AlertSettings()
@@ -341,6 +345,7 @@ class MonitorConfig(Settings):
             for block, given in (
                 ("bias", self.bias is not None),
                 ("quality", self.quality != QualityMonitorSettings()),
+                ("experiments", bool(self.experiments)),
             ):
                 if given:
                     raise ValueError(
@@ -355,6 +360,7 @@ class MonitorConfig(Settings):
         if self.label is not None and self.label in self.outcome_names:
             raise ValueError(f"label: {self.label!r} is a column of predictions as well")
         check_measures(self.quality, self.outcomes.problem)
+        check_experiments(self.experiments, self.endpoint.variants, self.outcome_columns)
         return self
 
     @model_validator(mode="after")

@@ -1,7 +1,8 @@
-"""Tells people: an alarm changed its state, or a retraining came to a point worth knowing.
+"""Tells people: an alarm changed its state, an experiment ended, a retraining came to a point.
 
-Triggers: EventBridge "CloudWatch Alarm State Change" of the monitors' composite alarms; and the
-retraining state machine with ``{"retraining": {"stage": ..., "monitor": ..., ...}}``.
+Triggers: EventBridge "CloudWatch Alarm State Change" of the monitors' composite alarms, and "Object
+Created" of ``{monitor}/experiments/*/decision.json``; and the retraining state machine with
+``{"retraining": {"stage": ..., "monitor": ..., ...}}``.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from driftgauge.config import MonitorConfig
 from driftgauge.drift.verdict import WindowVerdict
 from driftgauge.errors import ConfigError, ObjectNotFoundError, QualityError
+from driftgauge.experiments.shadow_verdict import decode_shadow_verdict
+from driftgauge.experiments.verdict import decode_experiment_verdict
 from driftgauge.outcome_verdict import OutcomesVerdict, decode_outcomes_verdict
 from driftgauge.report.alert import Alert, AlertLink, alert_from_verdicts
+from driftgauge.report.experiment_alert import experiment_alert
 from driftgauge.report.wording import moment
 from driftgauge.store import MonitorStore
 from driftgauge.windows import Window
@@ -39,6 +43,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         # Also a failure to find the monitor is told, so an unknown one is no error here.
         config = next((m for m in run.monitors.monitors if m.name == message["monitor"]), None)
         alert: Alert | None = retraining_alert(message, region=run.settings.AWS_REGION)
+    elif event.get("detail-type") == "Object Created":
+        config, alert = decision_alert(run, str(event["detail"]["object"]["key"]))
     else:
         config = monitor_of_alarm(run, str(event["detail"]["alarmName"]))
         alert = alarm_alert(run, config, event["detail"])
@@ -85,6 +91,33 @@ def alarm_alert(run: Runtime, config: MonitorConfig, detail: dict[str, Any]) -> 
         outcomes=outcomes,
         outcome_history=history,
     )
+
+
+def decision_alert(run: Runtime, key: str) -> tuple[MonitorConfig, Alert]:
+    """Describe the decision that ended an experiment.
+
+    Raises
+    ------
+    ConfigError
+        If no monitor of this deployment has the experiment.
+    ExperimentError
+        If the decision cannot be read.
+    """
+    monitor, _, experiment, _ = key.split("/")
+    config = run.monitors[monitor]
+    settings = next((one for one in config.experiments if one.name == experiment), None)
+    if settings is None:
+        raise ConfigError(f"monitor {monitor!r} has no experiment {experiment!r}")
+    store = run.store(monitor)
+    data = store.objects.read(key)
+    page = store.objects.uri + store.experiment_key(experiment, "report.html")
+    verdict = (
+        decode_shadow_verdict(data)
+        if settings.kind == "shadow"
+        else decode_experiment_verdict(data)
+    )
+    links = [AlertLink(label="Report of the experiment", target=page), *_dashboard(run)]
+    return config, experiment_alert(monitor, verdict, links=links)
 
 
 def newest_verdicts(run: Runtime, config: MonitorConfig) -> list[WindowVerdict]:
@@ -162,11 +195,7 @@ def links(
         )
         for label, verdict in _reports(verdicts, outcomes)
     ]
-    region = run.settings.AWS_REGION
-    console = f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}"
-    if run.settings.DASHBOARD_NAME:
-        name = quote(run.settings.DASHBOARD_NAME, safe="")
-        found.append(AlertLink(label="Dashboard", target=f"{console}#dashboards/dashboard/{name}"))
+    found += _dashboard(run)
     group = run.settings.EVALUATE_LOG_GROUP
     query = f"filter message = 'window evaluated' and monitor = {json.dumps(config.name)}"
     found.append(
@@ -176,6 +205,15 @@ def links(
         )
     )
     return found
+
+
+def _dashboard(run: Runtime) -> list[AlertLink]:
+    if not run.settings.DASHBOARD_NAME:
+        return []
+    region = run.settings.AWS_REGION
+    console = f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}"
+    name = quote(run.settings.DASHBOARD_NAME, safe="")
+    return [AlertLink(label="Dashboard", target=f"{console}#dashboards/dashboard/{name}")]
 
 
 def _reports(

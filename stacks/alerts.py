@@ -19,6 +19,7 @@ from stacks.buckets import Buckets
 from stacks.constructs.function import Function, FunctionDefaults
 from stacks.constructs.queue import DeadLetterQueue
 from stacks.deployment import Deployment
+from stacks.experiments import compared, decisions
 from stacks.limits import check_size
 
 # The message attribute by which a subscriber of some monitors is spared the others' alerts.
@@ -145,6 +146,8 @@ class AlertsStack(cdk.Stack):
             dead_letters=undelivered.queue,
         )
         notify.read_store("reports/*", "state/*")
+        if compared(deployment):
+            notify.read_store("experiments/*/decision.json")
         self.topic.grant_publish(notify.role)
         if self._chat_topic is not None:
             self._chat_topic.grant_publish(notify.role)
@@ -160,6 +163,23 @@ class AlertsStack(cdk.Stack):
                 f"Alarm-{monitor.name}",
                 description=f"Monitor {monitor.name} rings, or stops ringing: notify",
                 event_pattern=_changed(deployment.monitor_alarm_name(monitor.name)),
+                targets=[
+                    targets.LambdaFunction(notify.function, dead_letter_queue=undelivered.target)
+                ],
+            )
+        for monitor in compared(deployment):
+            events.Rule(
+                self,
+                f"Decision-{monitor.name}",
+                description=f"An experiment of monitor {monitor.name} has ended: notify",
+                event_pattern=events.EventPattern(
+                    source=["aws.s3"],
+                    detail_type=["Object Created"],
+                    detail={
+                        "bucket": {"name": [buckets.store]},
+                        "object": {"key": [decisions(monitor)]},
+                    },
+                ),
                 targets=[
                     targets.LambdaFunction(notify.function, dead_letter_queue=undelivered.target)
                 ],

@@ -33,6 +33,7 @@ from stacks.deployment import (
     hook_places,
     transform_places,
 )
+from stacks.experiments import add_experiments
 from stacks.limits import check_size
 from stacks.outcomes import (
     add_explain,
@@ -79,6 +80,7 @@ class MonitoringStack(cdk.Stack):
         self._evaluate()
         add_labels(self, self._defaults)
         add_explain(self, self._defaults)
+        add_experiments(self, self._defaults)
         self._watch()
         check_size(self, monitors=len(deployment.monitors.monitors))
 

@@ -80,6 +80,13 @@ class StorageStack(cdk.Stack):
                         cdk.Duration.days(1) if room in WORTHLESS_VERSIONS else None
                     ),
                 )
+            if monitor.experiments:
+                # The last look stands, and is kept: it is the record of what was decided.
+                store.add_lifecycle_rule(
+                    id=f"{monitor.name}-experiments",
+                    prefix=f"{monitor.name}/experiments/",
+                    noncurrent_version_expiration=cdk.Duration.days(1),
+                )
         cdk.CfnOutput(self, STORE_OUTPUT, value=store.bucket_name)
         if any(monitor.capture.bucket is None for monitor in deployment):
             # Captures never expire by themselves: they are the only raw record of the traffic,

@@ -5,8 +5,8 @@ traffic. It is meant to be above the bill rather than below: free tiers are left
 the code can do something in one request or in two, it is two.
 
 ``prices`` lists what units cost, ``quantities`` works out how much a monitor does, ``items`` makes
-the lines of the bill of both, ``outcomes`` those of labels and attributions, and ``estimate`` adds
-them up.
+the lines of the bill of both, ``outcomes`` those of labels and attributions, ``experiments`` those
+of compared variants, and ``estimate`` adds them up.
 """
 
 from driftgauge.costs.estimate import (
@@ -16,6 +16,7 @@ from driftgauge.costs.estimate import (
     estimate_monitor,
     summary_line,
 )
+from driftgauge.costs.experiments import EXPERIMENT_METRICS
 from driftgauge.costs.items import (
     FILE_METRICS,
     JOINT_METRICS,
@@ -45,6 +46,7 @@ __all__ = [
     "ATTRIBUTION_METRICS",
     "BIAS_METRICS",
     "ESTIMATE_METRICS",
+    "EXPERIMENT_METRICS",
     "FILE_METRICS",
     "HOURS_PER_MONTH",
     "JOINT_METRICS",

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Final
 
 from driftgauge.config import MonitorConfig, MonitorSet
+from driftgauge.costs.experiments import experiment_alarms, experiment_items
 from driftgauge.costs.outcomes import outcome_items
 from driftgauge.costs.prices import Item, priced
 from driftgauge.costs.quantities import (
@@ -44,9 +45,10 @@ _ENDPOINT_ALARMS: Final = 4
 # One alarm on errors for each function and one for each dead-letter queue.
 _SHARED_ALARMS: Final = 4 + 4
 _RETRAINING_SHARED_ALARMS: Final = 5 + 1
-# Of the functions labels and explain, with a queue of dead letters each.
+# Of the functions labels, explain and experiment, with a queue of dead letters each.
 _LABELS_SHARED_ALARMS: Final = 1 + 1
 _EXPLAIN_SHARED_ALARMS: Final = 1 + 1
+_EXPERIMENT_SHARED_ALARMS: Final = 1 + 1
 # Model Monitor's names: feature_data, feature_non_null, feature_baseline_drift.
 METRICS_PER_FEATURE: Final = 3
 
@@ -88,6 +90,7 @@ def monitor_items(config: MonitorConfig, assumptions: Assumptions) -> Iterator[I
     yield from _object_items(work, assumptions)
     yield from _messages(config, work)
     yield from outcome_items(config, assumptions, work)
+    yield from experiment_items(config, assumptions, work)
     yield from _retraining_items(config, assumptions)
 
 
@@ -123,16 +126,15 @@ def _metrics_and_alarms(config: MonitorConfig, work: Work) -> Iterator[Item]:
     yield priced("CloudWatch", "metrics of the monitor", metrics, "custom metric")
     fine = config.alarm_period < timedelta(minutes=1)
     periodic = _PERIOD_ALARMS + len(config.window_alarms)
+    window_alarms = variants * periodic + experiment_alarms(config)
     standard = variants * (
-        _SILENCE_ALARMS
-        + (0 if fine else periodic)
-        + (_ENDPOINT_ALARMS if config.endpoint.alarms else 0)
-    )
+        _SILENCE_ALARMS + (_ENDPOINT_ALARMS if config.endpoint.alarms else 0)
+    ) + (0 if fine else window_alarms)
     yield priced("CloudWatch", "alarms", standard, "standard alarm")
     yield priced(
         "CloudWatch",
         "alarms that look more than once a minute",
-        variants * periodic if fine else 0,
+        window_alarms if fine else 0,
         "high-resolution alarm",
     )
     yield priced(
@@ -235,8 +237,9 @@ def _object_items(work: Work, assumptions: Assumptions) -> Iterator[Item]:
 
 def _messages(config: MonitorConfig, work: Work) -> Iterator[Item]:
     # Sent and deleted, in two queues; receiving is the polling. What was evaluated is in a queue
-    # of its own where it is explained.
-    polls = _POLLS_PER_QUEUE * (1 if config.attribution is None else 2)
+    # of its own where it is explained, and where variants are compared.
+    queues = 1 + int(config.attribution is not None) + int(bool(config.experiments))
+    polls = _POLLS_PER_QUEUE * queues
     yield priced("SQS", "messages, and polling for them", 4 * work.files + polls, "SQS request")
     events = 2 * work.files + work.evaluations * _EVALUATION_PUTS + work.rollups + work.evidence
     yield priced("EventBridge", "objects created", events, "EventBridge event")
@@ -274,5 +277,7 @@ def shared_items(monitors: MonitorSet) -> Iterator[Item]:
         alarms, queues = alarms + _LABELS_SHARED_ALARMS, queues + 1
     if any(config.attribution is not None for config in chosen):
         alarms += _EXPLAIN_SHARED_ALARMS
+    if any(config.experiments for config in chosen):
+        alarms += _EXPERIMENT_SHARED_ALARMS
     yield priced("CloudWatch", "alarms on functions and dead letters", alarms, "standard alarm")
     yield priced("SQS", "polling", queues * _POLLS_PER_QUEUE, "SQS request")

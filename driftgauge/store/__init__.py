@@ -263,6 +263,12 @@ class MonitorStore:
             self.objects.read(self.report_key(variant=variant, window=window, name="verdicts.json"))
         )
 
+    # Experiments
+
+    def experiment_key(self, experiment: str, name: str) -> str:
+        """Key of one of an experiment's files: plan.json, experiment.json, report.html, ..."""
+        return f"{self.monitor}/experiments/{experiment}/{name}"
+
     # Quarantine
 
     def quarantine_key(self, *, variant: str, moment: datetime, digest: str) -> str:

@@ -79,6 +79,34 @@ OUTCOME_VERDICTS = (
     ),
 )
 
+# What is decided about a challenger, by the experiment's kind: kind of alarm, metric, meaning. It
+# rings until the experiment is taken out of the monitor's file.
+_EXPERIMENT_VERDICTS = {
+    "ab": (
+        (
+            "experiment-harm",
+            "ExperimentHarm",
+            "the challenger is surely worse than the champion in a measure of the experiment, and "
+            "by more than is tolerated. Take its traffic away.",
+        ),
+        (
+            "sample-ratio",
+            "SampleRatioMismatch",
+            "requests are not assigned to the variants as the experiment's share says, so that "
+            "nothing can be concluded. Have the weights changed, does one variant fail, or is it "
+            "not captured?",
+        ),
+    ),
+    "shadow": (
+        (
+            "experiment-harm",
+            "ExperimentHarm",
+            "the shadow must not go on: it fails, disagrees with production too often, or labels "
+            "show that it is worse. The page says which.",
+        ),
+    ),
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
@@ -277,6 +305,7 @@ def _window_limits(monitor: MonitorConfig, variant: str) -> Iterator[Limit]:
             meaning=meaning,
         )
     yield from _verdict_limits(monitor, variant)
+    yield from _experiment_limits(monitor, variant)
     hours = int(settings.silence / timedelta(hours=1))
     yield Limit(
         kind="silence",
@@ -333,6 +362,30 @@ def _verdict_limits(monitor: MonitorConfig, variant: str) -> Iterator[Limit]:
             missing=HOLD,
             meaning=meaning,
         )
+
+
+def _experiment_limits(monitor: MonitorConfig, variant: str) -> Iterator[Limit]:
+    """Yield the limits on the challenger of an experiment: all looks so far are in its values."""
+    for experiment in monitor.experiments:
+        if experiment.challenger != variant:
+            continue
+        page = f" Page: {monitor.name}/experiments/{experiment.name}/report.html in the store."
+        for kind, metric, meaning in _EXPERIMENT_VERDICTS[experiment.kind]:
+            yield Limit(
+                kind=kind,
+                metric=monitor_metric(
+                    metric,
+                    monitor=monitor.name,
+                    variant=variant,
+                    period=_period(monitor.alarm_period),
+                ),
+                comparison=AT_LEAST,
+                threshold=1.0,
+                datapoints=1,
+                periods=1,
+                missing=HOLD,
+                meaning=meaning + page,
+            )
 
 
 def _sound_verdicts(monitor: MonitorConfig) -> Iterator[tuple[str, str, bool, str]]:

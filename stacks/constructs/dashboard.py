@@ -10,6 +10,7 @@ from constructs import Construct
 
 from driftgauge.config import MonitorConfig
 from stacks.constructs.alarms import MICROSECONDS, MonitorAlarms
+from stacks.constructs.experiment_widgets import experiment_widgets
 from stacks.constructs.metrics import endpoint_metric, graph_period, line_label, monitor_metric
 from stacks.constructs.outcome_widgets import HEIGHT, WIDTH, outcome_widgets
 from stacks.deployment import Deployment
@@ -58,6 +59,8 @@ class DeploymentDashboard(Construct):
         )
         if widgets := outcome_widgets(monitor):
             self.dashboard.add_widgets(*widgets)
+        for graphs in experiment_widgets(monitor):
+            self.dashboard.add_widgets(*graphs)
 
     def _header(self, monitor: MonitorConfig) -> cloudwatch.TextWidget:
         variants = ", ".join(monitor.endpoint.variants)

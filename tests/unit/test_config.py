@@ -114,6 +114,65 @@ def test_a_mistake_is_explained_with_file_path_and_reason(
     assert advice in str(caught.value)
 
 
+AB: dict[str, Any] = {
+    "name": "june",
+    "kind": "ab",
+    "champion": "blue",
+    "challenger": "green",
+    "since": "2026-06-01T00:00:00Z",
+    "primary": {"name": "accuracy"},
+}
+SHADOW = {**{key: value for key, value in AB.items() if key != "primary"}, "kind": "shadow"}
+COMPARED: dict[str, Any] = {
+    "name": "churn",
+    "endpoint": {"name": "churn", "variants": ["blue", "green"]},
+    "prediction": "p",
+    "outcomes": {},
+}
+
+
+def test_experiments_of_both_kinds_survive_the_way_to_the_functions() -> None:
+    endpoint = {"name": "churn", "variants": ["blue", "green", "grey"]}
+    shadow = {**SHADOW, "name": "shade", "challenger": "grey"}
+    document = {**COMPARED, "endpoint": endpoint, "experiments": [AB, shadow]}
+    found = parse_monitor(document, "churn.yaml")
+    assert [one.kind for one in found.experiments] == ["ab", "shadow"]
+    chosen = MonitorSet(monitors=(found,))
+    assert read_monitor_set(chosen.model_dump_json()) == chosen
+
+
+@pytest.mark.parametrize(
+    ("change", "advice"),
+    [
+        ({"outcomes": None, "experiments": [AB]}, "experiments needs `outcomes`"),
+        (
+            {"experiments": [{**AB, "challenger": "gren"}]},
+            "experiments.0: 'gren' is none of endpoint.variants: blue, green",
+        ),
+        ({"experiments": [{**AB, "challenger": "blue"}]}, "are the same variant"),
+        ({"experiments": [AB, AB]}, "experiments.1.name: 'june' is there already"),
+        (
+            {"experiments": [AB, {**SHADOW, "name": "other"}]},
+            "experiments.1.challenger: 'green' is challenger in another experiment",
+        ),
+        (
+            {"experiments": [{**AB, "primary": {"name": "auc", "better": "higher"}}]},
+            "experiments.0: 'auc' is nothing that variants of this monitor can be compared by",
+        ),
+        (
+            {"outcomes": {"problem": "regression"}, "experiments": [SHADOW]},
+            "experiments.0.tolerance: predicted numbers hardly ever are equal",
+        ),
+        ({"experiments": [{**SHADOW, "tolerance": 1}]}, "it is for a regression only"),
+        ({"experiments": [{**AB, "kind": "test"}]}, "'ab', 'shadow'"),
+    ],
+)
+def test_a_mistake_in_an_experiment_is_explained(change: dict[str, Any], advice: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_monitor({**COMPARED, **change}, "churn.yaml")
+    assert advice in str(caught.value)
+
+
 def test_evidence_over_time_may_start_a_retraining() -> None:
     settings = {"enabled": True, "triggers": ["persistent-drift", "joint-drift"]}
     document = {**MINIMAL, "prediction": "p", "label": "l", "retraining": settings}

@@ -17,6 +17,7 @@ from driftgauge.costs import (
     ATTRIBUTION_METRICS,
     BIAS_METRICS,
     ESTIMATE_METRICS,
+    EXPERIMENT_METRICS,
     FILE_METRICS,
     JOINT_METRICS,
     LABEL_METRICS,
@@ -203,6 +204,7 @@ def test_the_functions_publish_exactly_the_metrics_that_are_billed() -> None:
         *ESTIMATE_METRICS,
         *BIAS_METRICS,
         *ATTRIBUTION_METRICS,
+        *(name for names in EXPERIMENT_METRICS.values() for name in names),
     )
     assert published == set(billed)
 
@@ -287,6 +289,25 @@ def test_metrics_of_outcomes_under_model_monitors_names_are_billed_per_feature_a
     assert compatible(attribution={}) - compatible() == pytest.approx(26 * 0.30)
     assert compatible(**LABELLED, bias=BIAS) - compatible(**LABELLED) == pytest.approx(21 * 0.30)
     assert compatible(**LABELLED) > compatible()
+
+
+def test_experiments_are_billed_only_where_a_monitor_has_them() -> None:
+    sides: dict[str, Any] = {
+        "name": "june",
+        "champion": "a",
+        "challenger": "b",
+        "since": "2026-06-01T00:00:00Z",
+    }
+    tested = {**sides, "kind": "ab", "primary": {"name": "accuracy"}}
+    two = {**LABELLED, "endpoint": {"name": "churn", "variants": ["a", "b"]}}
+    plain = estimate_monitor(monitor(**two), USUAL)
+    assert not [item for item in plain.items if "experiment" in item.what]
+    for experiment, alarms in ((tested, 2), ({**sides, "kind": "shadow"}, 1)):
+        config = monitor(**two, experiments=[experiment])
+        assert estimate_monitor(config, USUAL).total > plain.total
+        assert cost(config, "CloudWatch", "metrics of experiments") == pytest.approx(4 * 0.30)
+        more = cost(config, "CloudWatch", "alarms") - cost(monitor(**two), "CloudWatch", "alarms")
+        assert more == pytest.approx(alarms * 0.10)
 
 
 def test_a_retraining_that_takes_several_alarms_has_one_for_each_variant() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
@@ -16,10 +18,17 @@ def _keys(model: type[BaseModel]) -> set[str]:
     keys = set()
     for name, field in model.model_fields.items():
         keys.add(name)
-        for part in (field.annotation, *getattr(field.annotation, "__args__", ())):
-            if isinstance(part, type) and issubclass(part, BaseModel):
-                keys |= _keys(part)
+        for part in _parts(field.annotation):
+            keys |= _keys(part)
     return keys
+
+
+def _parts(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the models in a type, such as those of a union in a tuple."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _parts(part)
 
 
 def test_every_setting_is_documented() -> None:

@@ -1,0 +1,280 @@
+"""A/B tests judged after evaluations, window by window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from driftgauge.errors import ConfigError, ConflictError
+from driftgauge.experiments.verdict import ExperimentVerdict, decode_experiment_verdict
+from driftgauge.store import S3Objects
+from tests.unit.experiment_store import (
+    CHALLENGER,
+    CHAMPION,
+    NOTHING_FAILED,
+    blocks,
+    both,
+    capture_variant,
+    compared,
+    counted,
+    evaluate,
+    evaluated,
+    files,
+    judge,
+    label_variant,
+    past,
+    reports,
+)
+from tests.unit.lambda_world import STORE, World, created, deployed, monitor
+from tests.unit.outcome_store import HOUR, HOURS, LATER, add_baseline
+from tests.workflow.machine import Inbox
+
+DECISION = "loans/experiments/june/decision.json"
+
+
+@pytest.fixture
+def world(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Iterator[World]:
+    """An A/B test of a champion that is right in 80 % of its rows, with a past."""
+    with deployed(monkeypatch, capsys, tmp_path, compared("ab")) as world:
+        add_baseline(world)
+        past(world)
+        world.printed()
+        yield world
+
+
+def verdict(world: World, name: str = "experiment.json") -> ExperimentVerdict:
+    return decode_experiment_verdict(world.store.objects.read(f"loans/experiments/june/{name}"))
+
+
+def messages(world: World) -> list[str]:
+    return [line["message"] for line in world.printed() if "message" in line]
+
+
+def published(world: World) -> dict[str, float]:
+    """The experiment's metrics printed since the last call."""
+    (line,) = world.metrics()
+    assert (line["Monitor"], line["Variant"]) == ("loans", CHALLENGER)
+    names = [one["Name"] for one in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]]
+    return {name: line[name][0] for name in names}
+
+
+def test_a_better_challenger_is_to_be_promoted_and_what_comes_after_changes_nothing(
+    world: World,
+) -> None:
+    event = both(world, range(5), right=0.9)
+    assert judge(world, event) == NOTHING_FAILED
+    metrics = published(world)
+    assert metrics.pop("ExperimentGain") == pytest.approx(0.1)
+    assert metrics == {"ExperimentDecided": 1, "ExperimentHarm": 0, "SampleRatioMismatch": 0}
+    assert verdict(world).decision == "promote"
+    assert verdict(world, "decision.json") == verdict(world)
+    assert files(world) == {
+        "blocks",
+        "decision.json",
+        "experiment.json",
+        "plan.json",
+        "report.html",
+    }
+    page = world.store.objects.read("loans/experiments/june/report.html").decode()
+    assert verdict(world).reason.split(":")[0] in page
+    before = world.contents("loans/experiments/")
+    assert judge(world, both(world, [5], right=0.2)) == NOTHING_FAILED
+    assert messages(world) == ["experiment decided already"]
+    assert world.contents("loans/experiments/") == before
+
+
+def test_a_harmful_challenger_is_stopped(world: World) -> None:
+    judge(world, both(world, range(4), right=0.65))
+    metrics = published(world)
+    assert (metrics["ExperimentDecided"], metrics["ExperimentHarm"]) == (1, 1)
+    assert metrics["ExperimentGain"] < 0
+    assert verdict(world, "decision.json").decision == "stop: harm"
+
+
+def test_an_undecided_experiment_goes_on_and_nobody_is_told(world: World) -> None:
+    judge(world, both(world, range(2), right=0.82))
+    assert published(world)["ExperimentDecided"] == 0
+    assert verdict(world).decision == "continue"
+    assert "decision.json" not in files(world)
+
+
+def test_requests_that_are_not_assigned_as_planned_end_it(world: World) -> None:
+    judge(world, both(world, range(2), right=0.9, share=0.3))
+    metrics = published(world)
+    assert (metrics["SampleRatioMismatch"], metrics["ExperimentDecided"]) == (1, 1)
+    assert verdict(world).decision == "keep"
+
+
+def test_a_variant_that_received_nothing_is_a_mismatch_and_an_unknown_one_is_waited_for(
+    world: World,
+) -> None:
+    event = counted(world, CHAMPION, 0)
+    judge(world, event)
+    assert messages(world) == ["experiment planned", "experiment not judged"]
+    # It has profiles, but its outcomes could not be counted.
+    judge(world, evaluated(world, CHALLENGER, 0))
+    assert messages(world) == ["experiment not judged"]
+    judge(world, evaluated(world, CHALLENGER, 0, profiles=0))
+    assert published(world)["SampleRatioMismatch"] == 1
+
+
+def test_a_window_counts_once_it_has_settled(world: World) -> None:
+    early = HOUR + HOURS + timedelta(minutes=5)
+    judge(world, both(world, [0], right=0.8), moment=early)
+    assert "experiment.json" not in files(world)
+    # The next window has not settled either, but the one before it has by now.
+    judge(world, both(world, [1], right=0.8), moment=HOUR + HOURS + timedelta(minutes=21))
+    assert blocks(world).starts == (HOUR,)
+    judge(world, both(world, [2], right=0.8), moment=LATER)
+    assert blocks(world).starts == tuple(HOUR + i * HOURS for i in range(3))
+
+
+def test_late_labels_replace_a_block_and_add_nothing_to_it(world: World) -> None:
+    judge(world, both(world, range(2), right=0.8))
+    assert blocks(world).sums("challenger", "accuracy").rows == 800
+    judge(world, counted(world, CHALLENGER, 0, right=0.85))
+    total = blocks(world).sums("challenger", "accuracy")
+    assert total.rows == 800
+    assert total.mean == pytest.approx(0.825)
+
+
+def test_rows_before_the_beginning_do_not_count(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    since = HOUR + timedelta(minutes=30)
+    with deployed(monkeypatch, capsys, tmp_path, compared("ab", since=since.isoformat())) as world:
+        add_baseline(world)
+        past(world)
+        counted(world, CHAMPION, 0)
+        judge(world, counted(world, CHALLENGER, 0, at=timedelta(minutes=30)))
+        (block,) = blocks(world)
+        assert (block.champion.requests, block.challenger.requests) == (0, 400)
+        assert judge(world, counted(world, CHAMPION, -1)) == NOTHING_FAILED
+        assert len(blocks(world)) == 1
+
+
+def test_windows_keep_the_share_that_they_were_counted_with(world: World) -> None:
+    config = world.monitors.monitors[0]
+    judge(world, both(world, [0], right=0.8))
+    run = world.function("runtime").runtime()
+    changed = config.experiments[0].model_copy(update={"share": 0.25})
+    both(world, [1], right=0.8, share=0.25)
+    window = config.grid.window_of(HOUR + HOURS)
+    found = world.function("experiment_arms").judge_arms(run, config, changed, window)
+    assert [block.share for block in blocks(world)] == [0.5, 0.25]
+    assert not found.mismatch.mismatch
+    assert found.mismatch.expected_share == pytest.approx(0.375)
+
+
+def test_without_a_past_of_the_champion_nothing_is_planned(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with deployed(monkeypatch, capsys, tmp_path, compared("ab")) as world:
+        add_baseline(world)
+        past(world, windows=1, rows=40)
+        event = both(world, range(3), right=0.9)
+        world.printed()
+        assert judge(world, event) == NOTHING_FAILED
+        (line,) = [one for one in world.printed() if one["level"] == "WARNING"]
+        assert line["message"] == "experiment not planned"
+        assert "blue has 40 rows with accuracy" in line["reason"]
+        assert files(world) == set()
+        past(world)
+        judge(world, event)
+        assert "plan.json" in files(world)
+
+
+def test_the_plan_stays_whatever_the_champion_does_later(world: World) -> None:
+    judge(world, both(world, [0], right=0.8))
+    plan = world.store.objects.read("loans/experiments/june/plan.json")
+    counted(world, CHAMPION, -1, right=0.5)
+    judge(world, both(world, [1], right=0.8))
+    assert world.store.objects.read("loans/experiments/june/plan.json") == plan
+
+
+def test_damaged_counts_are_made_anew(world: World) -> None:
+    judge(world, both(world, range(3), right=0.8))
+    before = blocks(world)
+    world.put(STORE, "loans/experiments/june/blocks", b"DGXB\x01damaged")
+    world.printed()
+    assert judge(world, counted(world, CHALLENGER, 2, right=0.8)) == NOTHING_FAILED
+    assert "experiment counted anew" in messages(world)
+    assert blocks(world) == before
+
+
+def test_of_two_that_count_at_once_the_slower_one_counts_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = both(world, [0], right=0.8)
+    write = S3Objects.write
+    failed: list[str] = []
+
+    def slower(self: S3Objects, key: str, data: bytes, **options: Any) -> None:
+        if key.endswith("/blocks") and not failed:
+            failed.append(key)
+            write(self, key, data)
+            # What arrived between counting and writing.
+            counted(world, CHALLENGER, 0, right=0.9)
+            raise ConflictError("someone else was faster")
+        write(self, key, data, **options)
+
+    monkeypatch.setattr(S3Objects, "write", slower)
+    assert judge(world, event) == NOTHING_FAILED
+    assert blocks(world).sums("challenger", "accuracy").mean == pytest.approx(0.9)
+
+
+def test_what_evaluations_counted_is_what_is_compared(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    config = compared("ab", min_rows=20)
+    with deployed(monkeypatch, capsys, tmp_path, config) as world:
+        add_baseline(world)
+        for number in (-1, 0):
+            for variant in (CHAMPION, CHALLENGER):
+                capture_variant(world, variant, number, rows=200, scores=[0.9] * 200)
+                label_variant(world, variant, number, [1] * 150 + [0] * 50)
+            evaluate(world, number)
+        assert judge(world, *reports(world)) == NOTHING_FAILED
+        (block,) = blocks(world)
+        for arm in (block.champion, block.challenger):
+            assert (arm.requests, arm.of("accuracy").rows) == (200, 200)
+            assert arm.of("accuracy").mean == 0.75
+        assert verdict(world).mismatch.share == 0.5
+
+
+def test_a_report_of_another_variant_or_time_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with deployed(monkeypatch, capsys, tmp_path, compared("ab"), monitor(name="plain")) as world:
+        other = world.put(STORE, "plain/reports/AllTraffic/2026/03/02/10/inputs.json", b"{}")
+        assert judge(world, other, evaluated(world, CHAMPION, -1)) == NOTHING_FAILED
+        assert world.metrics() == []
+        strange = world.put(STORE, "loans/reports/inputs.json", b"{}")
+        assert len(judge(world, strange)["batchItemFailures"]) == 1
+
+
+def test_people_are_told_the_decision_with_its_evidence(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge(world, both(world, range(5), right=0.9))
+    inbox = Inbox(monkeypatch)
+    world.function("runtime").runtime.cache_clear()
+    answer = world.call("notify", created(STORE, DECISION, "tag"))
+    assert answer["sent"]
+    (mail,) = inbox.read()
+    assert mail["subject"] == "INFO: loans: experiment june: green is better than blue: promote it"
+    text = " ".join(mail["text"].split())
+    assert "accuracy is surely better: 0.9 against 0.8" in text
+    assert "requests of green 2,000" in text
+    assert f"s3://{STORE}/loans/experiments/june/report.html" in text
+
+
+def test_a_decision_on_an_experiment_that_is_gone_is_an_error(world: World) -> None:
+    with pytest.raises(ConfigError, match="no experiment 'may'"):
+        world.call("notify", created(STORE, "loans/experiments/may/decision.json", "tag"))
