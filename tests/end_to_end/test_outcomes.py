@@ -401,7 +401,9 @@ def test_late_labels_judge_an_old_window_anew_and_leave_its_drift_alone(world: W
 
 
 def page(world: World, day: int) -> str:
-    return world.observer.report(world.window(day)).decode()
+    report = world.observer.report(world.window(day))
+    assert report is not None
+    return report.decode()
 
 
 def test_labels_without_predictions_are_counted(world: World) -> None:
