@@ -15,8 +15,16 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from driftgauge.config import MonitorConfig
 from driftgauge.errors import ConflictError, ObjectNotFoundError
 from driftgauge.experiment_settings import AbMonitorSettings, ShadowMonitorSettings
-from driftgauge.experiments.shadow_verdict import ShadowVerdict, encode_shadow_verdict
-from driftgauge.experiments.verdict import ExperimentVerdict, encode_experiment_verdict
+from driftgauge.experiments.shadow_verdict import (
+    ShadowVerdict,
+    decode_shadow_verdict,
+    encode_shadow_verdict,
+)
+from driftgauge.experiments.verdict import (
+    ExperimentVerdict,
+    decode_experiment_verdict,
+    encode_experiment_verdict,
+)
 from driftgauge.report.experiment import render_experiment
 from driftgauge.store import MonitorStore
 from driftgauge.windows import Window
@@ -55,8 +63,11 @@ def _judge(
     window: Window,
 ) -> None:
     store = run.store(config.name)
-    if is_decided(store, settings.name):
+    decided = read_decision(store, settings)
+    if decided is not None:
         logger.info("experiment decided already", experiment=settings.name, monitor=config.name)
+        if not is_stated(store, decided):
+            state_verdict(store, config, decided)
         return
     verdict: ExperimentVerdict | ShadowVerdict | None
     if isinstance(settings, AbMonitorSettings):
@@ -65,10 +76,11 @@ def _judge(
         verdict = judge_pairs(run, config, settings, window)
     if verdict is None:
         return
-    write_verdict(store, verdict)
-    publish_metrics(
-        config=config, variant=settings.challenger, measures=experiment_measures(verdict)
-    )
+    if verdict.ended:
+        # Before it is stated: of two looks at once, the slower one then states what was decided.
+        write_decision(store, verdict)
+        verdict = read_decision(store, settings) or verdict
+    state_verdict(store, config, verdict)
     logger.info(
         "experiment judged",
         monitor=config.name,
@@ -77,35 +89,61 @@ def _judge(
         reason=verdict.reason,
     )
     if verdict.ended:
-        # Last: whoever is told finds everything written, and what fails before is done again.
-        write_decision(store, verdict)
+        return
+    decided = read_decision(store, settings)
+    if decided is not None:
+        # Another look came to an end meanwhile, and this one may have written over it.
+        state_verdict(store, config, decided)
 
 
-def is_decided(store: MonitorStore, experiment: str) -> bool:
-    """Tell whether an experiment has ended: what comes after may be no test any more."""
+def read_decision(
+    store: MonitorStore, settings: AbMonitorSettings | ShadowMonitorSettings
+) -> ExperimentVerdict | ShadowVerdict | None:
+    """Return what ended an experiment: what comes after may be no test any more."""
     try:
-        store.objects.read(store.experiment_key(experiment, DECISION))
+        data = store.objects.read(store.experiment_key(settings.name, DECISION))
+    except ObjectNotFoundError:
+        return None
+    if isinstance(settings, AbMonitorSettings):
+        return decode_experiment_verdict(data)
+    return decode_shadow_verdict(data)
+
+
+def is_stated(store: MonitorStore, verdict: ExperimentVerdict | ShadowVerdict) -> bool:
+    """Tell whether a verdict was written with all that belongs to it."""
+    try:
+        data = store.objects.read(store.experiment_key(verdict.experiment, name_of(verdict)))
     except ObjectNotFoundError:
         return False
-    return True
+    return data == encode_verdict(verdict)
 
 
-def write_verdict(store: MonitorStore, verdict: ExperimentVerdict | ShadowVerdict) -> None:
-    """Write what is known at this look, and the page."""
+def state_verdict(
+    store: MonitorStore, config: MonitorConfig, verdict: ExperimentVerdict | ShadowVerdict
+) -> None:
+    """Publish what is known at this look: the page, metrics, and last the verdict."""
     if isinstance(verdict, ShadowVerdict):
-        name, page = "shadow.json", render_experiment(shadow=verdict, generated_at=now())
+        challenger = verdict.shadow
+        page = render_experiment(shadow=verdict, generated_at=now())
     else:
-        name, page = "experiment.json", render_experiment(verdict=verdict, generated_at=now())
-    store.objects.write(
-        store.experiment_key(verdict.experiment, name),
-        encode_verdict(verdict),
-        content_type="application/json",
-    )
+        challenger = verdict.challenger
+        page = render_experiment(verdict=verdict, generated_at=now())
     store.objects.write(
         store.experiment_key(verdict.experiment, "report.html"),
         page.encode(),
         content_type="text/html; charset=utf-8",
     )
+    publish_metrics(config=config, variant=challenger, measures=experiment_measures(verdict))
+    store.objects.write(
+        store.experiment_key(verdict.experiment, name_of(verdict)),
+        encode_verdict(verdict),
+        content_type="application/json",
+    )
+
+
+def name_of(verdict: ExperimentVerdict | ShadowVerdict) -> str:
+    """Return what the file of the last look is called."""
+    return "shadow.json" if isinstance(verdict, ShadowVerdict) else "experiment.json"
 
 
 def write_decision(store: MonitorStore, verdict: ExperimentVerdict | ShadowVerdict) -> None:

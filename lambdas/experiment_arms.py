@@ -86,10 +86,11 @@ class _Reader:
         """Return what a variant did in a window; None if that is not known.
 
         Of a window that was not evaluated, or whose outcomes could not be counted, nothing is
-        known. A variant that received nothing has an empty arm.
+        known; nor of one that several baselines share, since evaluations count the part of the
+        newest alone. A variant that received nothing has an empty arm.
         """
         inputs = read_inputs(self.store, variant=variant, window=window)
-        if inputs is None:
+        if inputs is None or self._is_shared(variant, window):
             return None
         for version, counting in self._countings.items():
             key = self.store.outcomes_key(baseline=version, variant=variant, window=window)
@@ -105,6 +106,16 @@ class _Reader:
             counts = sum_counts(counting.spec, (o.counts for o in some if o.counts is not None))
             return arm_of_outcomes(counts, requests=sum(one.standing.records for one in some))
         return None if inputs.profiles else Arm()
+
+    def _is_shared(self, variant: str, window: Window) -> bool:
+        """Tell whether the captures of a window were profiled against several baselines."""
+        if len(self._countings) == 1:
+            return False
+        found = (
+            self.store.list_profiles(baseline=one, variant=variant, window=window)
+            for one in self._countings
+        )
+        return sum(any(True for _ in profiles) for profiles in found) > 1
 
     def arms(self, variant: str, windows: Iterable[Window]) -> list[Arm]:
         """Return what is known of a variant in some windows."""

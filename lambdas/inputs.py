@@ -14,9 +14,10 @@ from driftgauge.errors import ObjectNotFoundError
 from driftgauge.store import Current, MonitorStore, StoredLabels, StoredPart, StoredProfile
 from driftgauge.store.keys import parse_part_key
 from driftgauge.windows import Window
+from lambdas.label_matching import baselines_since
 
-# Baselines before the current one whose profiles a window may still consist of. Each costs a
-# listing, and traffic is profiled against the baseline of its day of arrival.
+# Baselines before the current one that are looked for in windows of any age: captures may arrive
+# before their hour by the clock of who wrote them. Each costs a listing.
 _EARLIER_BASELINES = 4
 
 
@@ -78,7 +79,7 @@ def find_profiles(
     the newest earlier one that has any.
     """
     found = {}
-    for version in recent_baselines(current):
+    for version in baselines_of_window(current, window):
         some = tuple(store.list_profiles(baseline=version, variant=variant, window=window))
         if some:
             found[version] = some
@@ -98,6 +99,16 @@ def recent_baselines(current: Current) -> list[str]:
         if promotion.baseline not in versions and len(versions) <= _EARLIER_BASELINES:
             versions.append(promotion.baseline)
     return versions
+
+
+def baselines_of_window(current: Current, window: Window) -> list[str]:
+    """Return the baselines that a window's profiles may be of, the newest first.
+
+    Labels make windows be evaluated again that are months old: their captures were profiled
+    against what was in force when they arrived, however many promotions ago.
+    """
+    versions = (*recent_baselines(current), *baselines_since(current, window.start))
+    return list(dict.fromkeys(versions))
 
 
 @dataclass(frozen=True, kw_only=True)

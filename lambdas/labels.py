@@ -37,6 +37,7 @@ from lambdas.profile import encode_samples
 from lambdas.runtime import Measure, Runtime, logger, publish_metrics, runtime
 
 _WRITERS = 16
+_YEARS = range(1970, 9000)
 _HOUR_OF_KEY = re.compile(r"(\d{4})/(\d{2})/(\d{2})/(\d{2})/")
 
 
@@ -135,6 +136,9 @@ def hour_of_key(path: str) -> datetime | None:
         return None
     try:
         year, month, day, hour = map(int, match.groups())
+        # Others are numbers of another kind, and too near to the ends of the calendar.
+        if year not in _YEARS:
+            return None
         return datetime(year, month, day, hour, tzinfo=UTC)
     except ValueError:
         return None

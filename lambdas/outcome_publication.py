@@ -12,6 +12,7 @@ from driftgauge.fairness.files import bias_metric_points
 from driftgauge.outcome_assessment import WindowOutcomes, bias_analysis
 from driftgauge.outcome_verdict import OutcomesVerdict
 from driftgauge.quality.metrics import CALIBRATION, measure
+from driftgauge.quality.verdict import QualityVerdict
 from driftgauge.report.compatible_metrics import MetricPoint, MonitorType, model_quality_points
 from driftgauge.windows import format_time
 from lambdas.outcome_evaluation import JudgedOutcomes
@@ -67,8 +68,14 @@ def publish_outcomes(
 
 
 def is_judged(verdict: OutcomesVerdict) -> bool:
-    """Tell whether labels said something of the window's quality."""
-    return verdict.quality is not None and verdict.quality.verdict in ("ok", "decay")
+    """Tell whether labels said something of the window.
+
+    That is of its quality; of its bias where the baseline has nothing to compare quality with,
+    such as one that was made of Clarify's analysis alone.
+    """
+    if verdict.quality is not None:
+        return verdict.quality.verdict in ("ok", "decay")
+    return verdict.bias is not None and verdict.bias.verdict != "insufficient_data"
 
 
 def _is_newest(end: datetime | None, verdict: OutcomesVerdict) -> bool:
@@ -114,25 +121,30 @@ def outcome_measures(verdict: OutcomesVerdict) -> Iterator[Measure]:
         yield Measure("LabelCoverage", 100.0 * labels.coverage, "Percent")
     if labels.median_delay_seconds is not None:
         yield Measure("LabelDelay", labels.median_delay_seconds, "Seconds")
-    if quality is None:
-        return
-    estimate = quality.estimates.get(verdict.primary or "")
-    if estimate is not None:
-        yield Measure("EstimatedQuality", estimate.value, "None")
+    if quality is not None:
+        estimate = quality.estimates.get(verdict.primary or "")
+        if estimate is not None:
+            yield Measure("EstimatedQuality", estimate.value, "None")
     if not is_judged(verdict):
         return
-    primary = next((m for m in quality.metrics if m.name == verdict.primary), None)
+    if quality is not None:
+        yield from _quality_measures(quality, verdict.primary)
+    if bias is not None and bias.verdict != "insufficient_data":
+        yield Measure("BiasDrift", len(bias.drifted))
+
+
+def _quality_measures(quality: QualityVerdict, name: str | None) -> Iterator[Measure]:
+    """Return the metrics of a window's quality; ``name`` is that of the primary measure."""
+    primary = next((m for m in quality.metrics if m.name == name), None)
     if primary is not None and primary.value is not None:
         yield Measure("RealisedQuality", primary.value, "None")
-    gap = next((one.gap for one in quality.gaps if one.name == verdict.primary), None)
+    gap = next((one.gap for one in quality.gaps if one.name == name), None)
     if gap is not None:
         yield Measure("QualityGap", gap, "None")
     segments = [m for one in quality.segments for m in one.metrics if m.verdict == "decay"]
     yield Measure("QualityDecay", len(quality.decayed) + len(segments))
     if any(one.verdict != "insufficient_data" for one in quality.gaps):
         yield Measure("ConceptDrift", float(quality.concept_drift))
-    if bias is not None and bias.verdict != "insufficient_data":
-        yield Measure("BiasDrift", len(bias.drifted))
 
 
 def attribution_measures(verdict: OutcomesVerdict) -> Iterator[Measure]:
@@ -152,7 +164,7 @@ def compatible_points(
     publisher = publisher_of(config)
     if publisher is None:
         return
-    if is_judged(verdict) and outcomes.counts is not None:
+    if is_judged(verdict) and verdict.quality is not None and outcomes.counts is not None:
         values = {
             name: metric.value
             for name, metric in measure(outcomes.counts).items()

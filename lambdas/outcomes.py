@@ -276,8 +276,11 @@ def _count(
 ) -> tuple[OutcomeCounts | None, BiasCounts | None]:
     if counting.spec is None:
         return None, None
-    table = {**predictions.columns, counting.columns.label: label}
-    outcomes = outcomes_of_table(counting.columns, table)
+    where = counting.columns
+    # Files from before a column was asked for do not have it.
+    names = (*where.names, *where.segments)
+    table = {**{name: predictions.column(name) for name in names}, where.label: label}
+    outcomes = outcomes_of_table(where, table)
     counts = count_outcomes(counting.spec, outcomes)
     if counting.bias is None:
         return counts, None

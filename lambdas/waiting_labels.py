@@ -21,6 +21,7 @@ from driftgauge.labels.predictions import Predictions
 from driftgauge.labels.truth import Labels, merge_labels
 from driftgauge.store import MonitorStore, StoredLabels
 from driftgauge.windows import Window
+from lambdas.grains import BATCH_BYTES
 from lambdas.label_matching import (
     CLOCKS_DIFFER,
     HOUR,
@@ -210,6 +211,24 @@ def _around(grain: timedelta, start: datetime) -> Window:
 
 
 def _read_labels(
+    store: MonitorStore, some: Sequence[StoredLabels]
+) -> Iterator[tuple[StoredLabels, Labels]]:
+    """Read files of labels, a bounded number of bytes at a time.
+
+    Where few requests are captured most labels never find a prediction, and wait in large files.
+    """
+    at_once: list[StoredLabels] = []
+    size = 0
+    for one in some:
+        if at_once and size + one.size > BATCH_BYTES:
+            yield from _read_together(store, at_once)
+            at_once, size = [], 0
+        at_once.append(one)
+        size += one.size
+    yield from _read_together(store, at_once)
+
+
+def _read_together(
     store: MonitorStore, some: Sequence[StoredLabels]
 ) -> Iterator[tuple[StoredLabels, Labels]]:
     places = {one.key: (store.objects.uri, one.key, one.tag) for one in some}

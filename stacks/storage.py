@@ -130,7 +130,10 @@ def room_days(monitor: MonitorConfig) -> dict[str, int]:
     needed = math.ceil((lookback + monitor.window) / timedelta(days=1)) + OUTCOME_MARGIN_DAYS
     # Working files of a retraining lie beside the record that its cool-down looks at.
     retraining = max(ROOM_DAYS["retraining"], monitor.retraining.cooldown.days + 1)
-    return {**ROOM_DAYS, "retraining": retraining, **dict.fromkeys(OUTCOME_ROOMS, needed)}
+    # A label makes its window be evaluated again, which starts from the window's profiles.
+    summed = {room: max(ROOM_DAYS[room], needed) for room in ("profiles", "rollups")}
+    outcomes = dict.fromkeys(OUTCOME_ROOMS, needed)
+    return {**ROOM_DAYS, "retraining": retraining, **summed, **outcomes}
 
 
 _PROTECTED: dict[str, Any] = {

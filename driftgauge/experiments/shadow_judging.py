@@ -6,10 +6,12 @@ A pure function of the counts so far and the time. All bounds hold however often
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal, NamedTuple
 
 from driftgauge.experiments.latency import LatencySummary
+from driftgauge.experiments.pairs import PairCounts
 from driftgauge.experiments.proportion import log_evidence, mean_bounds, proportion_bounds
 from driftgauge.experiments.shadow import (
     BOTH,
@@ -93,13 +95,11 @@ def judge_shadow(
     '0 pairs of the 1,000 that a decision needs.'
     """
     whole, alpha = counts.whole, settings.alpha / _BOUNDS
-    expected = counts.pairing.expected(settings.sampling)
-    missing = max(0, expected - counts.pairing.paired)
     verdict_of = _State(
         pairs=whole.rows,
         labelled=whole.labelled,
         elapsed=(evaluated_at - started).total_seconds(),
-        unpaired=_share(missing, expected, alpha),
+        unpaired=_unpaired(counts.pairing, settings.sampling, alpha),
         agreement=_share(whole.agreed, whole.rows, alpha),
         right=_who_was_right(whole, counts, settings),
         latency=None if latencies is None else _latency(latencies, settings),
@@ -150,6 +150,25 @@ class _State(NamedTuple):
 def _share(hits: int, trials: int, alpha: float) -> Share:
     low, high = proportion_bounds(hits, trials, alpha)
     return Share(hits=hits, trials=trials, low=low, high=high)
+
+
+def _unpaired(pairing: PairCounts, sampling: float, alpha: float) -> Share:
+    """Return the share of the expected pairs that are missing.
+
+    Where only some requests are copied, how many should have been is chance: the bounds are those
+    of the share of production's records that have a partner, relative to the sampling, and of the
+    shadow's records that have none; the larger share counts.
+    """
+    expected = pairing.expected(sampling)
+    whole = _share(max(0, expected - pairing.paired), expected, alpha)
+    if sampling == 1.0:
+        return whole
+    alone = pairing.shadow_records - pairing.paired
+    least, most = proportion_bounds(pairing.paired, pairing.production_records, alpha / 2.0)
+    low, high = proportion_bounds(alone, pairing.shadow_records, alpha / 2.0)
+    return replace(
+        whole, low=max(low, 1.0 - most / sampling), high=max(high, 1.0 - least / sampling)
+    )
 
 
 def _decide(state: _State, settings: ShadowSettings) -> tuple[ShadowDecision, str]:

@@ -52,6 +52,10 @@ class Predictions:
         """Number of records whose id another record has already: retries of one client."""
         return self.records - int(run_starts(self.ids).shape[0])
 
+    def column(self, name: str) -> Column:
+        """Return a column; one that is not kept is missing in every row."""
+        return _column(self.columns.get(name), self.rows)
+
 
 def predictions_of(batch: RowBatch, names: Sequence[str]) -> Predictions:
     """Return what labels are joined to.

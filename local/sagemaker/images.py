@@ -114,11 +114,28 @@ def fetch_model(container: Mapping[str, Any], around: Surroundings, folder: Path
             raise ImageError(f"Could not find model data at {source.place.uri}.") from None
         try:
             with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as members:
-                members.extractall(folder, filter="data")
+                _unpack(members, folder)
         except (tarfile.TarError, OSError, EOFError) as error:
             raise ImageError(
                 f"Failed to extract model data archive from {source.place.uri}: {error}"
             ) from error
+
+
+def _unpack(members: tarfile.TarFile, folder: Path) -> None:
+    """Write an archive's files, and nothing outside of the folder.
+
+    Python before 3.11.4 has no filter of its own for that.
+    """
+    top = folder.resolve()
+    for member in members:
+        content = members.extractfile(member) if member.isfile() else None
+        if content is None:
+            continue
+        place = (top / member.name).resolve()
+        if not place.is_relative_to(top):
+            raise tarfile.TarError(f"{member.name!r} lies outside of the archive")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content.read())
 
 
 @dataclass(frozen=True)

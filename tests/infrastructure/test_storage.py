@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from stacks.storage import room_days
 from tests.infrastructure.synthesized import Synthesized, monitor, synthesize
 
 
@@ -89,6 +90,12 @@ def test_predictions_wait_for_labels_as_long_as_these_may_come() -> None:
     # What was found out from them is small, and stays.
     assert "churn/attributions/" not in terms
     assert "churn/reports/" not in terms
+
+
+def test_profiles_stay_as_long_as_labels_may_make_their_window_be_evaluated() -> None:
+    patient = room_days(monitor(prediction="score", outcomes={"lookback": "700d"}, window="7d"))
+    assert patient["profiles"] == patient["rollups"] == patient["predictions"] == 700 + 7 + 14
+    assert room_days(monitor())["profiles"] == 400
 
 
 def test_the_record_of_a_retraining_outlives_its_cool_down() -> None:

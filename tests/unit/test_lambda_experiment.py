@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from driftgauge.errors import ConfigError, ConflictError
+from driftgauge.errors import ConfigError, ConflictError, StoreError
 from driftgauge.experiments.verdict import ExperimentVerdict, decode_experiment_verdict
 from driftgauge.store import S3Objects
 from tests.unit.experiment_store import (
@@ -30,7 +30,7 @@ from tests.unit.experiment_store import (
     reports,
 )
 from tests.unit.lambda_world import STORE, World, created, deployed, monitor
-from tests.unit.outcome_store import HOUR, HOURS, LATER, add_baseline
+from tests.unit.outcome_store import HOUR, HOURS, LATER, add_baseline, labelled_training
 from tests.workflow.machine import Inbox
 
 DECISION = "loans/experiments/june/decision.json"
@@ -198,6 +198,33 @@ def test_the_plan_stays_whatever_the_champion_does_later(world: World) -> None:
     assert world.store.objects.read("loans/experiments/june/plan.json") == plan
 
 
+def test_a_window_of_two_baselines_is_not_counted_by_a_part_of_it(world: World) -> None:
+    judge(world, both(world, range(2), right=0.8))
+    before = blocks(world)
+    first = profiled(world, CHALLENGER, 0)
+    assert add_baseline(world, labelled_training(seed=2), name="more") != first
+    # A straggler of the challenger, which the evaluation judges by the newer baseline alone.
+    profiled(world, CHALLENGER, 0)
+    judge(world, counted(world, CHALLENGER, 0, rows=5))
+    assert blocks(world) == before
+    assert not verdict(world).mismatch.mismatch
+
+
+def profiled(world: World, variant: str, number: int) -> str:
+    """Store a profile by the baseline in force, and return its version."""
+    version = world.store.read_current()[0].baseline
+    start = HOUR + number * HOURS
+    digest = f"{number:032x}"
+    world.put(
+        STORE,
+        world.store.profile_key(
+            baseline=version, variant=variant, grain_start=start, digest=digest
+        ),
+        b"",
+    )
+    return version
+
+
 def test_damaged_counts_are_made_anew(world: World) -> None:
     judge(world, both(world, range(3), right=0.8))
     before = blocks(world)
@@ -227,6 +254,52 @@ def test_of_two_that_count_at_once_the_slower_one_counts_again(
     monkeypatch.setattr(S3Objects, "write", slower)
     assert judge(world, event) == NOTHING_FAILED
     assert blocks(world).sums("challenger", "accuracy").mean == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("right", [0.78, 0.82])
+def test_a_slower_look_does_not_hide_what_was_decided_meanwhile(
+    world: World, monkeypatch: pytest.MonkeyPatch, right: float
+) -> None:
+    event = both(world, range(2), right=right)
+    write = S3Objects.write
+    passed: list[str] = []
+
+    def slower(self: S3Objects, key: str, data: bytes, **options: Any) -> None:
+        if key.endswith(("/decision.json", "/report.html")) and not passed:
+            passed.append(key)
+            judge(world, both(world, range(2, 5), right=0.6))
+        write(self, key, data, **options)
+
+    monkeypatch.setattr(S3Objects, "write", slower)
+    assert judge(world, event) == NOTHING_FAILED
+    assert verdict(world, "decision.json").decision == "stop: harm"
+    assert verdict(world) == verdict(world, "decision.json")
+    page = world.store.objects.read("loans/experiments/june/report.html").decode()
+    assert verdict(world).reason.split(":")[0] in page
+    # The alarm goes by the newest value.
+    assert world.metrics()[-1]["ExperimentHarm"] == [1.0]
+
+
+def test_a_decision_that_was_not_stated_is_stated_with_the_next_look(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = both(world, range(5), right=0.65)
+    write = S3Objects.write
+
+    def failing(self: S3Objects, key: str, data: bytes, **options: Any) -> None:
+        if key.endswith("/report.html"):
+            raise StoreError("no page today")
+        write(self, key, data, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(S3Objects, "write", failing)
+        assert len(judge(world, event)["batchItemFailures"]) == 1
+    assert "experiment.json" not in files(world)
+    world.printed()
+    assert judge(world, event) == NOTHING_FAILED
+    assert published(world)["ExperimentHarm"] == 1
+    assert verdict(world) == verdict(world, "decision.json")
+    assert "report.html" in files(world)
 
 
 def test_what_evaluations_counted_is_what_is_compared(

@@ -362,6 +362,8 @@ def test_labels_without_an_hour_in_their_key_count_from_when_they_were_written(
 ) -> None:
     assert hour_of_key("upload/labels.jsonl") is None
     assert hour_of_key("2026/13/01/00/labels.jsonl") is None
+    assert hour_of_key("0001/01/01/00/labels.jsonl") is None
+    assert hour_of_key("9999/12/31/23/labels.jsonl") is None
     recent = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=2)
     world.profile(world.capture(rows=3, hour=recent))
     event = world.put(CAPTURES, "ground-truth/upload.jsonl", ground_truth_lines([1] * 3))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -18,12 +18,13 @@ from driftgauge.labels.truth import Labels
 from driftgauge.store import Current, LocalObjects, MonitorStore, ObjectInfo, StoredPart
 from driftgauge.windows import Window
 from lambdas import outcomes, sample_rollup
+from lambdas import waiting_labels as waiting_module
 from lambdas.events import CreatedObject
 from lambdas.grains import FEW_PREDICTIONS, batches_of, read_grains
 from lambdas.inputs import WindowFiles
 from lambdas.labels import GroundTruthObject, match_received, receive
 from lambdas.outcomes import CountedWindow, count_window
-from lambdas.runtime import Runtime
+from lambdas.runtime import Runtime, read_many
 from lambdas.sample_rollup import FEW_SAMPLES, read_sample
 from tests.columns import column_of
 from tests.unit.lambda_world import monitor
@@ -248,6 +249,28 @@ def test_grains_are_read_in_batches_of_bounded_size(
     (Path(objects.uri) / kept).unlink()
     assert count(store).standing == counted.standing
     assert objects.read(kept) == before
+
+
+def test_labels_that_wait_are_read_a_bounded_number_of_bytes_at_a_time(
+    store: MonitorStore, objects: WatchedObjects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = fill(store)
+    for number in range(12):
+        put_received(store, labels_for(names[number::12], number=number), number)
+    sizes = {one.key: one.size for one in objects.list("loans/labels/received/")}
+    most = 3 * max(sizes.values())
+    batches: list[int] = []
+
+    def remember(store: MonitorStore, keys: Iterable[str]) -> Iterator[bytes]:
+        some = list(keys)
+        batches.append(sum(sizes[key] for key in some))
+        return read_many(store, some)
+
+    monkeypatch.setattr(waiting_module, "read_many", remember)
+    monkeypatch.setattr(waiting_module, "BATCH_BYTES", most)
+    assert count(store).standing.labelled == len(names)
+    assert 4 <= len(batches) <= 12
+    assert max(batches) <= most
 
 
 def test_a_grain_that_is_larger_than_a_batch_is_read_by_itself() -> None:

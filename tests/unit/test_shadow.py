@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from driftgauge.errors import ExperimentError
 from driftgauge.experiments.latency import CELLS, LatencySummary, latency_of
+from driftgauge.experiments.pairs import PairCounts
 from driftgauge.experiments.proportion import log_evidence, mean_bounds, proportion_bounds
 from driftgauge.experiments.shadow import (
     BOTH,
@@ -185,8 +186,42 @@ def test_a_shadow_that_fails_to_answer_is_stopped() -> None:
     verdict = judged(counted(3_000, missing=400))
     assert verdict.decision == "stop" and "expected pairs are missing" in verdict.reason
     assert verdict.unpaired.hits == 400
-    sampled = judged(counted(3_000, missing=9_000), sampling=0.25)
+    sampled = judged(counted(3_000, missing=9_000), sampling=0.25, max_unpaired=0.1)
     assert sampled.decision == "advance"
+
+
+@pytest.mark.parametrize("sampling", [0.1, 0.5])
+def test_which_requests_are_copied_is_chance_and_stops_no_sound_shadow(sampling: float) -> None:
+    rng = np.random.default_rng(11)
+    stopped = 0
+    for _ in range(60):
+        records = paired = 0
+        for _ in range(20):
+            records, paired = records + 50, paired + int(rng.binomial(50, sampling))
+            verdict = judged(sampled_counts(records, paired), sampling=sampling)
+            assert verdict.unpaired.low <= (verdict.unpaired.value or 0.0) <= verdict.unpaired.high
+            if verdict.decision == "stop":
+                stopped += 1
+                break
+    assert stopped <= 2
+
+
+def test_copies_that_are_missing_are_found_whatever_share_is_copied() -> None:
+    assert judged(sampled_counts(100_000, 8_000), sampling=0.1).decision == "stop"
+    # A fifth of what the shadow answers is not captured of production.
+    uncaptured = judged(sampled_counts(80_000, 8_000, shadow_alone=2_000), sampling=0.1)
+    assert uncaptured.decision == "stop"
+    assert 0.18 < uncaptured.unpaired.low < 0.2 < uncaptured.unpaired.high < 0.26
+
+
+def sampled_counts(records: int, paired: int, *, shadow_alone: int = 0) -> ShadowCounts:
+    """Nothing but the pairing of so many records of production."""
+    return replace(
+        ShadowCounts.empty(SPEC),
+        pairing=PairCounts(
+            paired=paired, production_alone=records - paired, shadow_alone=shadow_alone
+        ),
+    )
 
 
 def test_a_slow_shadow_is_stopped() -> None:
