@@ -187,6 +187,7 @@ def test_an_endpoint_scores_as_its_model_does() -> None:
     [
         ({"Image": f"{REGISTRY}/unknown:1"}, "unknown:1 does not exist here"),
         ({"Image": IMAGE, "ModelDataUrl": "s3://store/bad.tar.gz"}, "Failed to extract model data"),
+        ({"Image": IMAGE, "ModelDataUrl": "s3://store/sly.tar.gz"}, "lies outside of the archive"),
         ({"Image": IMAGE, "ModelDataUrl": "s3://store/empty.tar.gz"}, "ping health check"),
     ],
 )
@@ -195,6 +196,7 @@ def test_an_endpoint_whose_model_cannot_be_loaded_fails_with_the_reason(
 ) -> None:
     world.account.objects["s3://store/bad.tar.gz"] = b"no archive"
     world.account.objects["s3://store/empty.tar.gz"] = archive({})
+    world.account.objects["s3://store/sly.tar.gz"] = archive({"../../sly": b""})
     world.sagemaker.create_model(ModelName="champion", PrimaryContainer=container)
     world.create_config("first", {"champion": 1.0})
     world.sagemaker.create_endpoint(EndpointName="flights", EndpointConfigName="first")
