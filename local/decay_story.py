@@ -56,8 +56,8 @@ class Plan:
     weeks_after: int
 
 
-# How much weeks vary is learnt from the weeks since March: who begins later takes the bad weather of
-# April for a change of the model.
+# How much weeks vary is learnt from the weeks since March: who begins later takes April's bad
+# weather for a change of what the columns mean.
 FULL = Plan(first=utc(2013, 3, 6), last=utc(2013, 8, 7), weeks_after=6)
 FAST = Plan(first=utc(2013, 3, 6), last=utc(2013, 8, 7), weeks_after=2)
 
