@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-import msgspec
-
+from driftgauge.documents import decode_document, encode_document
 from driftgauge.errors import ExperimentError
 from driftgauge.experiments.arms import Arm, Segment, Sums
 from driftgauge.experiments.design import Design
@@ -373,7 +372,7 @@ def segment_rule(rule: MetricRule, segments: int) -> MetricRule:
 
 def encode_plan(plan: ExperimentPlan) -> bytes:
     """Write ``plan.json``."""
-    return msgspec.json.format(msgspec.json.encode(plan), indent=1)
+    return encode_document(plan)
 
 
 def decode_plan(data: bytes) -> ExperimentPlan:
@@ -384,12 +383,7 @@ def decode_plan(data: bytes) -> ExperimentPlan:
     ExperimentError
         If the text is not a plan this version can read.
     """
-    try:
-        plan = msgspec.json.decode(data, type=ExperimentPlan)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ExperimentError(f"plan.json cannot be read: {error}") from error
-    if plan.version != 1:
-        raise ExperimentError(f"plan.json of version {plan.version}: only 1 can be read")
+    plan = decode_document(data, ExperimentPlan, name="plan.json", error=ExperimentError)
     if not plan.rules:
         raise ExperimentError("plan.json cannot be read: it has no metric")
     return plan

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-import msgspec
-
+from driftgauge.documents import decode_document, encode_document
 from driftgauge.errors import ExperimentError
 from driftgauge.experiments.pairs import PairCounts
 from driftgauge.quality.outcomes import Problem
@@ -287,7 +286,7 @@ class ShadowVerdict:
 
 def encode_shadow_verdict(verdict: ShadowVerdict) -> bytes:
     """Write ``shadow.json``."""
-    return msgspec.json.format(msgspec.json.encode(verdict), indent=1)
+    return encode_document(verdict)
 
 
 def decode_shadow_verdict(data: bytes) -> ShadowVerdict:
@@ -298,10 +297,4 @@ def decode_shadow_verdict(data: bytes) -> ShadowVerdict:
     ExperimentError
         If the text is not a verdict this version can read.
     """
-    try:
-        verdict = msgspec.json.decode(data, type=ShadowVerdict)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ExperimentError(f"shadow.json cannot be read: {error}") from error
-    if verdict.version != 1:
-        raise ExperimentError(f"shadow.json of version {verdict.version}: only 1 can be read")
-    return verdict
+    return decode_document(data, ShadowVerdict, name="shadow.json", error=ExperimentError)

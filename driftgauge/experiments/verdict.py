@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-import msgspec
-
+from driftgauge.documents import decode_document, encode_document
 from driftgauge.errors import ExperimentError
 
 Decision = Literal["promote", "keep", "continue", "stop: harm"]
@@ -203,7 +202,7 @@ class ExperimentVerdict:
 
 def encode_experiment_verdict(verdict: ExperimentVerdict) -> bytes:
     """Write ``experiment.json``."""
-    return msgspec.json.format(msgspec.json.encode(verdict), indent=1)
+    return encode_document(verdict)
 
 
 def decode_experiment_verdict(data: bytes) -> ExperimentVerdict:
@@ -214,12 +213,9 @@ def decode_experiment_verdict(data: bytes) -> ExperimentVerdict:
     ExperimentError
         If the text is not a verdict this version can read.
     """
-    try:
-        verdict = msgspec.json.decode(data, type=ExperimentVerdict)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ExperimentError(f"experiment.json cannot be read: {error}") from error
-    if verdict.version != 1:
-        raise ExperimentError(f"experiment.json of version {verdict.version}: only 1 can be read")
+    verdict = decode_document(
+        data, ExperimentVerdict, name="experiment.json", error=ExperimentError
+    )
     if not verdict.metrics:
         raise ExperimentError("experiment.json cannot be read: it has no primary metric")
     return verdict

@@ -409,8 +409,7 @@ def encode_baseline_rows(
 ) -> bytes:
     """Write rows as CSV with a header, in the form a baseline is built from.
 
-    Prediction drift is judged against the model in service, so the output column holds the
-    scores of the model that the baseline will belong to, not those that were captured.
+    The output column holds the scores of the model that the baseline will belong to.
 
     Parameters
     ----------
@@ -424,8 +423,9 @@ def encode_baseline_rows(
         Name of the column of labels: the baseline's quality is then measured on these rows.
     """
     labels = {} if label is None else {label: _label_cells(rows)}
-    scored = {prediction: [repr(s) for s in scores.tolist()]}
-    return _write_csv({**scored, **_input_cells(rows), **labels})
+    return _write_csv(
+        {prediction: list(map(repr, scores.tolist())), **_input_cells(rows), **labels}
+    )
 
 
 def _input_cells(rows: ServedRows) -> dict[str, list[str]]:
