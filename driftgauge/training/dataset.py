@@ -1,7 +1,6 @@
 """Labelled rows for retraining: what the endpoint saw and answered, joined with what came true.
 
-Captured rows and ground truth meet by event id. What comes out is columnar, and it travels
-between the steps of a retraining as CSV, which is also what a trainer of one's own reads.
+Captured rows and ground truth meet by event id. The steps of a retraining exchange them as CSV.
 """
 
 from __future__ import annotations
@@ -423,9 +422,8 @@ def encode_baseline_rows(
         Name of the column of labels: the baseline's quality is then measured on these rows.
     """
     labels = {} if label is None else {label: _label_cells(rows)}
-    return _write_csv(
-        {prediction: list(map(repr, scores.tolist())), **_input_cells(rows), **labels}
-    )
+    scored = {prediction: [repr(s) for s in scores.tolist()]}
+    return _write_csv(scored | _input_cells(rows) | labels)
 
 
 def _input_cells(rows: ServedRows) -> dict[str, list[str]]:
