@@ -13,7 +13,7 @@ same requests.
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -199,23 +199,11 @@ def add_matched(store: MonitorStore, found: FoundLabels, *, digest: str) -> None
     key = store.matched_labels_key(
         variant=found.variant, grain_start=found.grain_start, digest=digest
     )
-    for last in (*[False] * (_ATTEMPTS - 1), True):
-        try:
-            data, tag = store.objects.read_tagged(key)
-        except ObjectNotFoundError:
-            labels, tag = found.labels, None
-        else:
-            before = decode_labels(data)
-            labels = merge_labels((before, found.labels))
-            if labels.records == before.records:
-                return
-        try:
-            store.objects.write(key, encode_labels(labels), if_absent=tag is None, if_tag=tag)
-        except ConflictError:
-            if last:
-                raise
-        else:
-            return
+    _change_labels(
+        store,
+        key,
+        lambda before: found.labels if before is None else merge_labels((before, found.labels)),
+    )
 
 
 def remove_received(store: MonitorStore, key: str, ids: Ids) -> None:
@@ -228,17 +216,26 @@ def remove_received(store: MonitorStore, key: str, ids: Ids) -> None:
     ConflictError
         If others keep changing it.
     """
+    _change_labels(store, key, lambda before: None if before is None else before.without(ids))
+
+
+def _change_labels(
+    store: MonitorStore, key: str, change: Callable[[Labels | None], Labels | None]
+) -> None:
+    """Change a file of labels, again if someone else was faster; None and no news write nothing."""
     for last in (*[False] * (_ATTEMPTS - 1), True):
+        before: Labels | None = None
+        tag: str | None = None
         try:
             data, tag = store.objects.read_tagged(key)
+            before = decode_labels(data)
         except ObjectNotFoundError:
-            return
-        before = decode_labels(data)
-        left = before.without(ids)
-        if left.records == before.records:
+            pass
+        after = change(before)
+        if after is None or (before is not None and after.records == before.records):
             return
         try:
-            store.objects.write(key, encode_labels(left), if_tag=tag)
+            store.objects.write(key, encode_labels(after), if_absent=tag is None, if_tag=tag)
         except ConflictError:
             if last:
                 raise
