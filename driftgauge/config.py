@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -36,6 +36,13 @@ from driftgauge.outcome_settings import (
     with_bias_of_outcomes,
 )
 from driftgauge.quality.tables import OutcomeColumns
+from driftgauge.retraining_settings import (
+    RetrainingSettings,
+    SageMakerPipeline,
+    SageMakerTrainer,
+    check_triggers,
+)
+from driftgauge.rollout_settings import RollOutSettings, check_rollout
 from driftgauge.settings import (
     AlarmSettings,
     AlertSettings,
@@ -49,8 +56,6 @@ from driftgauge.settings import (
     Name,
     PersistenceSettings,
     ReferenceSettings,
-    RetrainingSettings,
-    SageMakerTrainer,
     Settings,
     WindowAlarm,
     check_references,
@@ -79,6 +84,7 @@ __all__ = [
     "QualityMonitorSettings",
     "ReferenceSettings",
     "RetrainingSettings",
+    "SageMakerPipeline",
     "SageMakerTrainer",
     "json_schema",
     "load_monitor",
@@ -86,16 +92,6 @@ __all__ = [
     "parse_monitor",
     "read_monitor_set",
 ]
-
-_DECIDED: Final = "mode and decision switch it off"
-_WHY_ABSENT: Final[dict[WindowAlarm, str]] = {
-    "persistent-drift": _DECIDED,
-    "joint-drift": _DECIDED,
-    "quality-decay": "it needs `outcomes`",
-    "concept-drift": "it needs mode: sound, quality.estimate, and a score or a regression",
-    "bias-drift": "it needs `bias`",
-    "attribution-drift": "it needs `attribution`",
-}
 
 
 class MonitorConfig(Settings):
@@ -241,6 +237,16 @@ class MonitorConfig(Settings):
             return tuple((one,) if isinstance(one, str) else one for one in given)
         decay: tuple[tuple[WindowAlarm, ...], ...] = (("quality-decay",),) if self.outcomes else ()
         return (*decay, ("prediction-drift", "feature-drift"))
+
+    @property
+    def rollout(self) -> RollOutSettings | None:
+        """How challengers come to serve the endpoint; None where no model is rolled out."""
+        return self.retraining.rollout if self.retraining.enabled else None
+
+    @property
+    def rolled_out(self) -> str | None:
+        """The variant that serves a challenger while it is compared, and nothing otherwise."""
+        return self.rollout.challenger if self.rollout and self.rollout.compared else None
 
     @property
     def outcome_columns(self) -> OutcomeColumns:
@@ -391,15 +397,16 @@ class MonitorConfig(Settings):
             raise ValueError("retraining needs `prediction`: the column that is the model's score")
         if self.label is None:
             raise ValueError("retraining needs `label`: the column that is the truth")
-        alarms = dict.fromkeys(kind for all_of in self.retraining_triggers for kind in all_of)
-        absent = [kind for kind in alarms if kind not in self.window_alarms]
-        if absent:
-            raise ValueError(
-                f"retraining.triggers: this monitor has no alarm {', '.join(absent)}: "
-                + "; ".join(dict.fromkeys(_WHY_ABSENT[kind] for kind in absent))
-            )
+        check_triggers(self.retraining_triggers, self.window_alarms)
         if self.outcomes is not None:
             self.outcomes.check_retraining(self.prediction)
+        if self.retraining.rollout is not None:
+            check_rollout(
+                self.retraining.rollout,
+                variants=self.endpoint.variants,
+                experiments=self.experiments,
+                columns=self.outcome_columns if self.outcomes else None,
+            )
         return self
 
 

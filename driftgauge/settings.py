@@ -275,18 +275,6 @@ class AlertSettings(Settings):
         return self
 
 
-class SageMakerTrainer(Settings):
-    """A SageMaker training job as the training step."""
-
-    image: str
-    role_arn: Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")]
-    instance_type: str = "ml.m5.large"
-    instance_count: Annotated[int, Field(ge=1, le=100)] = 1
-    volume_gb: Annotated[int, Field(ge=1, le=16384)] = 10
-    max_runtime: Duration = timedelta(hours=1)
-    hyperparameters: dict[str, str] = Field(default_factory=dict)
-
-
 class ModelMonitorMetricsSettings(Settings):
     """CloudWatch metrics under the names, namespace and dimensions of SageMaker Model Monitor."""
 
@@ -315,41 +303,3 @@ class ModelMonitorMetricsSettings(Settings):
         if value is not None and value.startswith("AWS/"):
             raise ValueError("CloudWatch keeps namespaces that begin with AWS/ for itself")
         return value
-
-
-class RetrainingSettings(Settings):
-    """When and how the state machine retrains."""
-
-    enabled: bool = False
-    triggers: tuple[WindowAlarm | tuple[WindowAlarm, ...], ...] | None = Field(
-        default=None,
-        min_length=1,
-        description=(
-            "Which alarms start a retraining; a list inside the list starts one when all of its "
-            "alarms ring. Default: quality-decay where there are outcomes, or prediction-drift "
-            "together with feature-drift."
-        ),
-    )
-    trainer: Literal["logistic"] | SageMakerTrainer | None = Field(
-        default="logistic",
-        description=(
-            "logistic: the built-in logistic regression, in a Lambda. Or a SageMaker training job."
-        ),
-    )
-    trainer_function_arn: str | None = Field(
-        default=None, description="Your own Lambda as the training step, instead of trainer."
-    )
-    lookback: Duration = Field(
-        default=timedelta(days=30),
-        description="How far back from the drifted window's end labelled rows are taken.",
-    )
-    holdout_share: Annotated[float, Field(gt=0, lt=1)] = 0.3
-    min_rows: Annotated[int, Field(ge=1)] = 1000
-    min_label_coverage: Annotated[float, Field(gt=0, le=1)] = 0.5
-    cooldown: Duration = timedelta(days=1)
-    approval: bool = Field(default=False, description="Ask a human before the model is promoted.")
-    approval_timeout: Duration = timedelta(days=3)
-    min_improvement: float = Field(
-        default=0.0,
-        description="How much lower the challenger's log loss must be, in nats per row.",
-    )

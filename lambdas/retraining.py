@@ -14,8 +14,10 @@ from driftgauge.errors import ConfigError, ObjectNotFoundError, TrainingError
 from driftgauge.store import MonitorStore
 from driftgauge.training.dataset import ServedRows, decode_rows
 
-Trainer = Literal["builtin", "function", "sagemaker"]
-Outcome = Literal["promoted", "kept", "failed"]
+Trainer = Literal["builtin", "function", "sagemaker", "pipeline"]
+Outcome = Literal["promoted", "kept", "failed", "restored"]
+# What an execution is there for: a new model, or to put back what served before a roll-out.
+Action = Literal["retrain", "restore"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +92,46 @@ class SageMakerJob:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PipelineRun:
+    """The arguments of a pipeline's execution; empty unless the monitor configures one."""
+
+    name: str = ""
+    parameters: tuple[dict[str, str], ...] = ()
+    max_runtime: int = 86_400
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollOutPlan:
+    """How a challenger comes to serve; all empty where only the pointer moves.
+
+    Attributes
+    ----------
+    endpoint, champion : str
+        Names of the endpoint and of the variant that serves.
+    stages : tuple of str
+        What the endpoint goes through, in order.
+    model : str
+        Name of the challenger's model in SageMaker.
+    image, role_arn, environment
+        Of the container that serves it.
+    group : str
+        Group of the model registry; empty if challengers are not registered.
+    stage_limit : int
+        Seconds that a stage may take.
+    """
+
+    endpoint: str = ""
+    champion: str = ""
+    stages: tuple[str, ...] = ()
+    model: str = ""
+    image: str = ""
+    role_arn: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+    group: str = ""
+    stage_limit: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What the guard decided: whether to retrain, and with what.
 
@@ -98,6 +140,7 @@ class Plan:
     """
 
     go: bool
+    action: Action = "retrain"
     notify: bool
     reason: str
     monitor: str
@@ -113,6 +156,8 @@ class Plan:
     trainer: Trainer
     trainer_function_arn: str
     sagemaker: SageMakerJob
+    pipeline: PipelineRun = PipelineRun()
+    rollout: RollOutPlan = RollOutPlan()
     approval: bool
     approval_timeout: int
 
@@ -134,6 +179,41 @@ class Prepared:
     rows: int
     labelled: int
     champion: Champion
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What an endpoint needs next to reach a stage of a roll-out.
+
+    Attributes
+    ----------
+    action : str
+        ``"wait"`` for what is under way; ``"create"`` an endpoint configuration, ``"update"`` the
+        endpoint or ``"weigh"`` its variants with ``request``; ``"reached"``: nothing;
+        ``"failed"``: the stage cannot be reached.
+    request : dict
+        Of SageMaker's API; empty where none is made.
+    then : str
+        Of a stage that is reached: ``"compare"`` the variants, the ``"next"`` stage,
+        ``"promote"``; or ``"restored"``: all is as it was before.
+    stage, next : str
+        This stage and the one after it, empty after the last.
+    experiment : str
+        Name of the comparison; empty if there is none.
+    seconds : int
+        How long a comparison may take.
+    reason : str
+        In words, for people.
+    """
+
+    action: Literal["wait", "create", "update", "weigh", "reached", "failed"]
+    request: dict[str, Any] = field(default_factory=dict)
+    then: Literal["", "compare", "next", "promote", "restored"] = ""
+    stage: str
+    next: str = ""
+    experiment: str = ""
+    seconds: int = 1
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
