@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from driftgauge.attribution.files import attribution_metrics
 from driftgauge.config import MonitorConfig
@@ -49,10 +50,13 @@ def publish_outcomes(
     verdict = judged.verdict
     store = run.store(config.name)
     state = read_state(store, verdict.variant)
-    change_state(store, verdict.variant, lambda known: _advanced(known, verdict))
+    change_state(store, verdict.variant, partial(_advanced, verdict=verdict, is_current=is_current))
     newest_judged = is_judged(verdict) and is_current and _is_newest(state.judged_end, verdict)
     newest_explained = is_current and _is_newest(state.explained_end, verdict)
     moment = _publish(config, verdict, outcome_measures(verdict), is_newest=newest_judged)
+    if is_current and not is_judged(verdict) and _is_new_baseline(state, verdict):
+        # Labels will say nothing of the new model for long; what they said of the old one is over.
+        publish_metrics(config=config, variant=verdict.variant, measures=silence(config))
     explained = moment
     if is_newly_explained:
         measures = attribution_measures(verdict)
@@ -82,9 +86,26 @@ def _is_newest(end: datetime | None, verdict: OutcomesVerdict) -> bool:
     return end is None or verdict.window_end >= end
 
 
-def _advanced(state: VariantState, verdict: OutcomesVerdict) -> VariantState:
-    if is_judged(verdict) and _is_newest(state.judged_end, verdict):
+def _is_new_baseline(state: VariantState, verdict: OutcomesVerdict) -> bool:
+    """Tell whether a window is the first of a baseline that took the place of another."""
+    return state.judged_baseline not in (None, verdict.baseline_version)
+
+
+def silence(config: MonitorConfig) -> Iterator[Measure]:
+    """Return the metrics by which the alarms on labelled outcomes fall silent."""
+    yield Measure("QualityDecay", 0)
+    if config.estimates_quality:
+        yield Measure("ConceptDrift", 0.0)
+    if config.bias is not None:
+        yield Measure("BiasDrift", 0)
+
+
+def _advanced(state: VariantState, *, verdict: OutcomesVerdict, is_current: bool) -> VariantState:
+    judged = is_judged(verdict)
+    if judged and _is_newest(state.judged_end, verdict):
         state = replace(state, judged_end=verdict.window_end)
+    if is_current and (judged or _is_new_baseline(state, verdict)):
+        state = replace(state, judged_baseline=verdict.baseline_version)
     if verdict.attributions and _is_newest(state.explained_end, verdict):
         state = replace(state, explained_end=verdict.window_end)
     return state

@@ -29,6 +29,9 @@ class VariantState:
         End of the last window that the schedule has dealt with.
     judged_end, explained_end : datetime or None
         End of the newest window that was judged with labels, and by its attributions.
+    judged_baseline : str or None
+        The baseline that the alarms on outcomes know of: labels have judged a window of it, or
+        they were told that it is new.
     """
 
     newest_start: datetime | None = None
@@ -37,6 +40,7 @@ class VariantState:
     scheduled_through: datetime | None = None
     judged_end: datetime | None = None
     explained_end: datetime | None = None
+    judged_baseline: str | None = None
     version: int = 1
 
     @property

@@ -14,6 +14,8 @@ from driftgauge.outcome_baseline import OutcomeBaseline, encode_outcome_baseline
 from driftgauge.outcome_verdict import OutcomesVerdict
 from tests.unit.lambda_world import STORE, World, deployed
 from tests.unit.outcome_store import (
+    HOUR,
+    HOURS,
     LATER,
     add_baseline,
     arrive,
@@ -60,6 +62,33 @@ def test_labels_of_a_window_before_many_promotions_are_judged_by_its_own_baselin
     assert report(world, "verdicts.json") == before
     found = verdict(world)
     assert (found.baseline_version, quality_of(found)) == (first, "decay")
+
+
+def test_what_labels_said_of_the_old_model_falls_silent_with_the_new_one(world: World) -> None:
+    label(world, wrong(truth_of(capture(world))))
+    arrive(world, at=LATER)
+    world.printed()
+    second = add_baseline(world, labelled_training(seed=2), name="promoted")
+    start = HOUR + HOURS
+    scores = capture(world, hour=start)
+    arrive(world, at=LATER + HOURS)
+    told = [line for line in world.metrics() if "QualityDecay" in line]
+    assert [line["QualityDecay"] for line in told] == [[0.0]]
+    assert told[0]["_aws"]["Timestamp"] != (start + HOURS).timestamp() * 1000
+    assert verdict(world, start).baseline_version == second
+
+    arrive(world, at=LATER + HOURS)
+    assert not any("QualityDecay" in line for line in world.metrics())
+    arrive(world, label(world, wrong(truth_of(scores)), hour=start), at=LATER + 2 * HOURS)
+    assert [line["QualityDecay"] for line in world.metrics() if "QualityDecay" in line][-1] != [0.0]
+
+
+def test_alarms_that_labels_have_told_nothing_are_told_nothing_of_a_new_baseline(
+    world: World,
+) -> None:
+    capture(world)
+    arrive(world, at=LATER)
+    assert not any("QualityDecay" in line for line in world.metrics())
 
 
 @contextmanager
