@@ -123,13 +123,8 @@ def add_labels(scope: Construct, defaults: FunctionDefaults) -> None:
             dead_letters=dead_letters,
             description=f"Labels below {folder or 'the top of the bucket'}: match with predictions",
         )
-    read_queue(
-        labels.function,
-        queue,
-        batch_size=10,
-        max_batching_window=cdk.Duration.seconds(1),
-        max_concurrency=LABELS_CONCURRENCY,
-    )
+    # One object may search all of the lookback for its predictions: others must not wait for it.
+    read_queue(labels.function, queue, batch_size=1, max_concurrency=LABELS_CONCURRENCY)
 
 
 def add_explain(scope: Construct, defaults: FunctionDefaults) -> None:

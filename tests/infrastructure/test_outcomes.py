@@ -94,12 +94,12 @@ def test_labels_in_the_deployments_own_bucket_are_found() -> None:
     assert variables["CAPTURE_BUCKET"] == f"<{captures}>"
 
 
-def test_labels_are_read_in_small_batches_by_few_calls_at_once(judged: Synthesized) -> None:
+def test_labels_are_read_one_object_at_a_time_by_few_calls_at_once(judged: Synthesized) -> None:
     mapping = judged.one(
         "AWS::Lambda::EventSourceMapping", EventSourceArn=queue_arn(judged, "GroundTruth")
     ).properties
     assert mapping["FunctionName"] == f"<{judged.function('labels').logical_id}>"
-    assert mapping["BatchSize"] <= 10
+    assert mapping["BatchSize"] == 1
     assert mapping["ScalingConfig"]["MaximumConcurrency"] <= 5
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
