@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from driftgauge.capture.positions import excluded_columns
-from driftgauge.capture.settings import CaptureSettings
+from driftgauge.capture.settings import CaptureSettings, without_endpoint_alarms
 from driftgauge.capture.text_names import text_parts
 from driftgauge.errors import ConfigError
 from driftgauge.experiment_settings import ExperimentMonitorSettings, check_experiments
@@ -42,7 +42,12 @@ from driftgauge.retraining_settings import (
     SageMakerTrainer,
     check_triggers,
 )
-from driftgauge.rollout_settings import RollOutSettings, check_rollout
+from driftgauge.rollout_settings import (
+    ComparedKind,
+    RollOutSettings,
+    check_challenger,
+    check_rollout,
+)
 from driftgauge.settings import (
     AlarmSettings,
     AlertSettings,
@@ -60,11 +65,7 @@ from driftgauge.settings import (
     WindowAlarm,
     check_references,
 )
-from driftgauge.windows import (
-    DEFAULT_ANCHOR,
-    WindowGrid,
-    format_duration,
-)
+from driftgauge.windows import DEFAULT_ANCHOR, WindowGrid
 
 __all__ = [
     "AlarmSettings",
@@ -166,13 +167,8 @@ class MonitorConfig(Settings):
 
     @model_validator(mode="after")
     def _published_variant_exists(self) -> Self:
-        settings = self.model_monitor_metrics
-        variant = settings.variant if settings else None
-        if variant is not None and variant not in self.endpoint.variants:
-            known = ", ".join(self.endpoint.variants)
-            raise ValueError(
-                f"model_monitor_metrics.variant: {variant!r} is none of endpoint.variants: {known}"
-            )
+        if self.model_monitor_metrics is not None:
+            self.model_monitor_metrics.check_variant(self.endpoint.variants)
         return self
 
     def column_settings(
@@ -249,6 +245,25 @@ class MonitorConfig(Settings):
         return self.rollout.challenger if self.rollout and self.rollout.compared else None
 
     @property
+    def lasting_variants(self) -> tuple[str, ...]:
+        """The variants that the baseline stands for: all but one that comes and goes."""
+        return tuple(one for one in self.endpoint.variants if one != self.rolled_out)
+
+    @property
+    def compared_kinds(self) -> frozenset[ComparedKind]:
+        """How variants are compared, by experiments or by stages of a roll-out."""
+        of_stages = self.rollout.kinds if self.rollout else ()
+        return frozenset((*(one.kind for one in self.experiments), *of_stages))
+
+    @property
+    def compared_variants(self) -> tuple[str, ...]:
+        """The variants that are compared, each once; none if none are."""
+        sides = [(one.champion, one.challenger) for one in self.experiments]
+        if self.rollout and self.rollout.compared:
+            sides.append(self.rollout.sides(self.endpoint.variants))
+        return tuple(dict.fromkeys(variant for both in sides for variant in both))
+
+    @property
     def outcome_columns(self) -> OutcomeColumns:
         """Where rows hold their outcomes, with the columns to slice by.
 
@@ -300,39 +315,15 @@ class MonitorConfig(Settings):
     @model_validator(mode="before")
     @classmethod
     def _only_hosted_models_have_endpoint_alarms(cls, document: Any) -> Any:
-        """Turn the endpoint's own alarms off where SageMaker has no such metrics."""
-        if not isinstance(document, dict):
-            return document
-        capture, endpoint = document.get("capture"), document.get("endpoint")
-        if not isinstance(capture, dict) or not isinstance(endpoint, dict):
-            return document
-        foreign = capture.get("format") in ("predictions", "batch-transform")
-        if (foreign or capture.get("target_model")) and "alarms" not in endpoint:
-            return {**document, "endpoint": {**endpoint, "alarms": False}}
-        return document
+        return without_endpoint_alarms(document)
 
     @model_validator(mode="after")
     def _captures_fit(self) -> Self:
-        capture = self.capture
-        foreign = capture.format in ("predictions", "batch-transform")
-        if self.endpoint.alarms and (foreign or capture.target_model):
-            raise ValueError(
-                "endpoint.alarms looks at SageMaker's metrics of an endpoint's variants, which "
-                "these captures have none of: set it to false"
-            )
-        plain = capture.format == "sagemaker" and not (
-            capture.hooks.preprocess or capture.select.has_attributes or capture.target_model
+        self.capture.check_use(
+            endpoint_alarms=self.endpoint.alarms,
+            retraining=self.retraining.enabled,
+            variants=len(self.endpoint.variants),
         )
-        if self.retraining.enabled and not plain:
-            raise ValueError(
-                "retraining reads plain captures of an endpoint only: leave capture.format, "
-                "select, hooks.preprocess and target_model as they are, or retraining off"
-            )
-        several = len(self.endpoint.variants) > 1
-        if capture.format == "predictions" and several and capture.mapping.variant is None:
-            raise ValueError(
-                "capture.mapping.variant must name the column that tells endpoint.variants apart"
-            )
         return self
 
     @model_validator(mode="after")
@@ -372,21 +363,7 @@ class MonitorConfig(Settings):
     @model_validator(mode="after")
     def _windows_and_alarms_fit(self) -> Self:
         _ = self.grid.grain
-        seconds = int(self.alarm_period.total_seconds())
-        if seconds not in (10, 20, 30) and seconds % 60:
-            raise ValueError("alarms.period must be 10s, 20s, 30s or whole minutes")
-        if self.alarms.evaluation_periods > 1 and self.alarm_period < self.window:
-            raise ValueError(
-                "alarms: with one datapoint per window, evaluation_periods above 1 needs a period "
-                f"as long as the window ({format_duration(self.window)}); CloudWatch's longest "
-                "period is 1d"
-            )
-        longest = timedelta(days=7) if seconds >= 3600 else timedelta(days=1)
-        if self.alarm_period * self.alarms.evaluation_periods > longest:
-            raise ValueError(
-                "alarms: period times evaluation_periods exceeds what CloudWatch evaluates "
-                f"({format_duration(longest)} at this period): lower evaluation_periods"
-            )
+        self.alarms.check_periods(self.alarm_period, window=self.window)
         return self
 
     @model_validator(mode="after")
@@ -404,8 +381,13 @@ class MonitorConfig(Settings):
             check_rollout(
                 self.retraining.rollout,
                 variants=self.endpoint.variants,
-                experiments=self.experiments,
                 columns=self.outcome_columns if self.outcomes else None,
+            )
+            check_challenger(
+                self.rolled_out,
+                experiments=self.experiments,
+                references=self.references,
+                published=self.model_monitor_metrics,
             )
         return self
 

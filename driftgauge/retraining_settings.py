@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Annotated, Final, Literal, Self
@@ -10,7 +11,10 @@ from pydantic import Field, field_validator, model_validator
 
 from driftgauge.rollout_settings import RollOutSettings
 from driftgauge.settings import Duration, Settings, WindowAlarm
+from driftgauge.windows import format_duration
 
+# An execution of Step Functions has a year; what is not waiting takes little of it.
+_LONGEST_EXECUTION: Final = timedelta(days=360)
 _DECIDED: Final = "mode and decision switch it off"
 _WHY_ABSENT: Final[dict[WindowAlarm, str]] = {
     "persistent-drift": _DECIDED,
@@ -121,7 +125,28 @@ class RetrainingSettings(Settings):
                 "SageMaker image or pipeline, or leave rollout out"
             )
         if self.serving_image is None:
-            raise ValueError("rollout.image: a pipeline does not say which image serves its model")
+            raise ValueError(
+                "rollout.image: name the image that serves the model: trainer.pipeline says none"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _execution_ends_in_time(self) -> Self:
+        trainer, rollout = self.trainer, self.rollout
+        longest = timedelta()
+        if isinstance(trainer, SageMakerTrainer | SageMakerPipeline):
+            longest += trainer.max_runtime
+        if self.approval:
+            longest += self.approval_timeout
+        if rollout is not None:
+            longest += len(rollout.compared) * rollout.stage_limit
+        if longest > _LONGEST_EXECUTION:
+            raise ValueError(
+                "trainer.max_runtime, approval_timeout and rollout.stage_limit of each compared "
+                f"stage make {math.ceil(longest / timedelta(days=1))}d together, more than "
+                f"{format_duration(_LONGEST_EXECUTION)}: Step Functions ends an execution after a "
+                "year"
+            )
         return self
 
     @property

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal, Self
 
@@ -19,7 +21,13 @@ from driftgauge.experiment_settings import (
 from driftgauge.experiments.settings import ExperimentSettings
 from driftgauge.experiments.shadow_settings import ShadowSettings
 from driftgauge.quality.tables import OutcomeColumns
-from driftgauge.settings import Duration, Settings
+from driftgauge.settings import (
+    Duration,
+    ModelMonitorMetricsSettings,
+    ReferenceSettings,
+    Settings,
+)
+from driftgauge.windows import format_duration
 
 Strategy = Literal["direct", "shadow_canary", "ab"]
 # What an endpoint goes through, one after the other. `withdraw` puts the configuration from before
@@ -30,8 +38,13 @@ STAGES: Final[dict[Strategy, tuple[Stage, ...]]] = {
     "shadow_canary": ("shadow", "canary", "withdraw", "full"),
     "ab": ("ab", "withdraw", "full"),
 }
-COMPARED: Final[tuple[Stage, ...]] = ("shadow", "canary", "ab")
+ComparedKind = Literal["ab", "shadow"]
+# The stages in which a challenger is compared with the champion, as what kind of experiment.
+COMPARED_KINDS: Final[dict[Stage, ComparedKind]] = {"shadow": "shadow", "canary": "ab", "ab": "ab"}
+COMPARED: Final[tuple[Stage, ...]] = tuple(COMPARED_KINDS)
 _LONGEST_WAIT = timedelta(hours=1)
+# SageMaker gives a deployment eight hours, and instances take some time to start.
+_LONGEST_WATCH = timedelta(hours=7)
 
 
 class TrafficSettings(Settings):
@@ -59,8 +72,27 @@ class TrafficSettings(Settings):
             if value > _LONGEST_WAIT:
                 raise ValueError(f"{name} is at most 1h: SageMaker watches no longer")
         if self.shift == "linear" and self.percent < 10:
-            raise ValueError("percent: a linear step is at least 10 percent")
+            raise ValueError("percent: a step of shift: linear is at least 10 percent")
+        if self.watched > _LONGEST_WATCH:
+            raise ValueError(
+                f"wait: with steps of {self.percent} percent they are watched for "
+                f"{format_duration(self.watched)} together, more than the "
+                f"{format_duration(_LONGEST_WATCH)} that fit into a deployment of SageMaker: "
+                "shorten wait, or take larger steps"
+            )
         return self
+
+    @property
+    def watched(self) -> timedelta:
+        """How long all steps are watched together.
+
+        Examples
+        --------
+        >>> str(TrafficSettings(shift="linear", percent=25, wait="5m", bake="10m").watched)
+        '0:25:00'
+        """
+        steps = {"canary": 2, "linear": math.ceil(100 / self.percent), "all_at_once": 1}
+        return (steps[self.shift] - 1) * self.wait + self.bake
 
 
 class CanarySettings(ExperimentSettings):
@@ -87,8 +119,12 @@ class RollOutSettings(Settings):
     image: str | None = Field(
         default=None, description="Image that serves the model; default: retraining.trainer.image."
     )
-    environment: dict[str, str] = Field(
-        default_factory=dict, description="Environment variables of the serving container."
+    environment: dict[Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]{0,1023}$")], str] = (
+        Field(
+            default_factory=dict,
+            max_length=100,
+            description="Environment variables of the serving container.",
+        )
     )
     model_package_group: Annotated[str, Field(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")] | (
         None
@@ -125,8 +161,13 @@ class RollOutSettings(Settings):
             raise ValueError("canary: say what it is judged by, at least its `primary` metric")
         if self.strategy == "ab" and self.ab is None:
             raise ValueError("ab: say what it is judged by, at least its `primary` metric")
-        if self.stage_limit > timedelta(days=300):
-            raise ValueError("stage_limit is at most 300d: an execution ends after a year")
+        for stage in self.compared:
+            earliest = self._judged(stage).min_duration
+            if self.stage_limit <= earliest:
+                raise ValueError(
+                    f"stage_limit: {format_duration(self.stage_limit)} is over before "
+                    f"{stage}.min_duration ({format_duration(earliest)}): no challenger could win"
+                )
         return self
 
     @property
@@ -138,6 +179,21 @@ class RollOutSettings(Settings):
     def compared(self) -> tuple[Stage, ...]:
         """The stages in which a challenger is compared with the champion."""
         return tuple(stage for stage in self.stages if stage in COMPARED)
+
+    @property
+    def kinds(self) -> tuple[ComparedKind, ...]:
+        """As what kinds of experiments a challenger is compared, in order, each once."""
+        return tuple(dict.fromkeys(COMPARED_KINDS[stage] for stage in self.compared))
+
+    def sides(self, variants: Sequence[str]) -> tuple[str, str]:
+        """Return the variants that serve champion and challenger.
+
+        Parameters
+        ----------
+        variants : sequence of str
+            Those of the endpoint.
+        """
+        return self.champion or variants[0], self.challenger
 
     def experiment(
         self, stage: Stage, *, champion: str, version: str, since: datetime
@@ -175,10 +231,17 @@ class RollOutSettings(Settings):
             "challenger": self.challenger,
             "since": since,
         }
-        if stage == "shadow":
-            return ShadowMonitorSettings(kind="shadow", **place, **dict(self.shadow))
-        judged = self.canary if stage == "canary" else self.ab
-        return AbMonitorSettings(kind="ab", **place, **dict(judged or ()))
+        judged = dict(self._judged(stage))
+        if COMPARED_KINDS[stage] == "shadow":
+            return ShadowMonitorSettings(kind="shadow", **place, **judged)
+        return AbMonitorSettings(kind="ab", **place, **judged)
+
+    def _judged(self, stage: Stage) -> ShadowSettings | ExperimentSettings:
+        """Return what a stage is judged by."""
+        judged = {"shadow": self.shadow, "canary": self.canary, "ab": self.ab}.get(stage)
+        if judged is None:
+            raise ValueError(f"{stage} is not a stage of strategy {self.strategy}")
+        return judged
 
 
 def experiment_name(version: str, stage: Stage) -> str:
@@ -193,41 +256,51 @@ def experiment_name(version: str, stage: Stage) -> str:
 
 
 def check_rollout(
-    rollout: RollOutSettings,
-    *,
-    variants: tuple[str, ...],
-    experiments: tuple[ComparedVariants, ...],
-    columns: OutcomeColumns | None,
+    rollout: RollOutSettings, *, variants: tuple[str, ...], columns: OutcomeColumns | None
 ) -> None:
-    """Raise ValueError if a monitor cannot roll a model out as its settings say.
+    """Raise ValueError if an endpoint cannot serve what a roll-out compares.
 
     Parameters
     ----------
     rollout : RollOutSettings
     variants : tuple of str
         Those of the endpoint.
-    experiments : tuple of settings
-        Those that the monitor has besides.
     columns : OutcomeColumns or None
         What is known of predictions and labels; None without ``outcomes``.
     """
-    champion = rollout.champion or variants[0]
+    champion, challenger = rollout.sides(variants)
+    known = ", ".join(variants)
     if champion not in variants:
         raise ValueError(
-            f"retraining.rollout.champion: {champion!r} is none of endpoint.variants: "
-            + ", ".join(variants)
+            f"retraining.rollout.champion: {champion!r} is none of endpoint.variants: {known}"
         )
     if not rollout.compared:
         return
+    if challenger not in variants:
+        raise ValueError(
+            f"retraining.rollout.challenger: {challenger!r} is none of endpoint.variants: {known}. "
+            "List it there: it has windows and alarms while it is compared"
+        )
+    others = [one for one in variants if one not in (champion, challenger)]
+    if others:
+        raise ValueError(
+            f"retraining.rollout: the endpoint has other variants than {champion!r} and "
+            f"{challenger!r}: {', '.join(others)}. A stage that compares has these two alone"
+        )
+    if champion == challenger:
+        raise ValueError(
+            f"retraining.rollout.challenger: {challenger!r} is the champion, which is the first "
+            "of endpoint.variants unless retraining.rollout.champion says otherwise"
+        )
+    if variants[0] == challenger:
+        raise ValueError(
+            f"endpoint.variants: list {champion!r} first: {challenger!r} does not always serve, "
+            "and the first variant stands for the endpoint"
+        )
     if columns is None:
         raise ValueError(
             f"retraining.rollout.strategy: {rollout.strategy} needs `outcomes`: how labels and "
             "predictions are to be read"
-        )
-    if any(one.challenger == rollout.challenger for one in experiments):
-        raise ValueError(
-            f"retraining.rollout.challenger: {rollout.challenger!r} is challenger of an experiment "
-            "as well"
         )
     moment = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
     for stage in rollout.compared:
@@ -235,5 +308,36 @@ def check_rollout(
         try:
             check_experiments((judged,), variants, columns)
         except ValueError as error:
-            text = str(error).partition(": ")[2]
+            text = str(error).removeprefix("experiments.0").lstrip(".: ")
             raise ValueError(f"retraining.rollout.{stage}: {text}") from error
+
+
+def check_challenger(
+    challenger: str | None,
+    *,
+    experiments: Sequence[ComparedVariants],
+    references: Sequence[ReferenceSettings],
+    published: ModelMonitorMetricsSettings | None,
+) -> None:
+    """Raise ValueError if a monitor relies on a variant that comes and goes with roll-outs.
+
+    Parameters
+    ----------
+    challenger : str or None
+        That variant; None if there is none.
+    experiments, references : sequences of settings
+        Those of the monitor.
+    published : ModelMonitorMetricsSettings or None
+        Whose windows are published under Model Monitor's names.
+    """
+    if challenger is None:
+        return
+    why = f"{challenger!r} serves only while a roll-out compares it"
+    for at, one in enumerate(experiments):
+        if challenger in (one.champion, one.challenger):
+            raise ValueError(f"experiments.{at}: {why}: choose another retraining.rollout.strategy")
+    for at, reference in enumerate(references):
+        if reference.variant == challenger:
+            raise ValueError(f"references.{at}.variant: {why}")
+    if published is not None and published.variant == challenger:
+        raise ValueError(f"model_monitor_metrics.variant: {why}")

@@ -254,6 +254,32 @@ class AlarmSettings(Settings):
             raise ValueError("silence is a whole number of hours between 1h and 7d")
         return value
 
+    def check_periods(self, period: timedelta, *, window: timedelta) -> None:
+        """Raise ValueError if CloudWatch cannot look at windows as these settings say.
+
+        Parameters
+        ----------
+        period : timedelta
+            Between datapoints.
+        window : timedelta
+            Length of the monitor's windows.
+        """
+        seconds = int(period.total_seconds())
+        if seconds not in (10, 20, 30) and seconds % 60:
+            raise ValueError("alarms.period must be 10s, 20s, 30s or whole minutes")
+        if self.evaluation_periods > 1 and period < window:
+            raise ValueError(
+                "alarms: with one datapoint per window, evaluation_periods above 1 needs a period "
+                f"as long as the window ({format_duration(window)}); CloudWatch's longest "
+                "period is 1d"
+            )
+        longest = timedelta(days=7) if seconds >= 3600 else timedelta(days=1)
+        if period * self.evaluation_periods > longest:
+            raise ValueError(
+                "alarms: period times evaluation_periods exceeds what CloudWatch evaluates "
+                f"({format_duration(longest)} at this period): lower evaluation_periods"
+            )
+
 
 class AlertSettings(Settings):
     """Who is told."""
@@ -303,3 +329,17 @@ class ModelMonitorMetricsSettings(Settings):
         if value is not None and value.startswith("AWS/"):
             raise ValueError("CloudWatch keeps namespaces that begin with AWS/ for itself")
         return value
+
+    def check_variant(self, variants: tuple[str, ...]) -> None:
+        """Raise ValueError if the published variant is none of these.
+
+        Parameters
+        ----------
+        variants : tuple of str
+            Those of the endpoint.
+        """
+        if self.variant is not None and self.variant not in variants:
+            raise ValueError(
+                f"model_monitor_metrics.variant: {self.variant!r} is none of endpoint.variants: "
+                + ", ".join(variants)
+            )

@@ -1,13 +1,12 @@
 """Champion against challenger, on labelled rows that neither has learned from.
 
 The champion's scores are those it gave in service. The challenger's come from its trainer, one
-for every row of ``scoring.csv``: a CSV file, or inside a SageMaker job's ``output.tar.gz``.
+for every row of ``scoring.csv``: a CSV file, or inside of SageMaker's ``output.tar.gz``.
 """
 
 from __future__ import annotations
 
 import io
-import tarfile
 from dataclasses import replace
 from typing import Any
 
@@ -22,8 +21,7 @@ from driftgauge.training.comparison import compare_scores, encode_comparison
 from driftgauge.training.dataset import encode_baseline_rows, encode_rows
 from lambdas.retraining import Plan, columns_of, plan_of, read_rows
 from lambdas.runtime import logger, runtime
-
-_LARGEST_PREDICTIONS = 256 * 1024 * 1024
+from lambdas.training_output import model_uri, read_predictions_file, trained_by_sagemaker
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -70,6 +68,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         "improvement": comparison.improvement,
         "low": comparison.low,
         "high": comparison.high,
+        "model_uri": model_uri(store, plan) if trained_by_sagemaker(plan) else "",
     }
 
 
@@ -81,14 +80,7 @@ def read_predictions(store: MonitorStore, plan: Plan, *, rows: int) -> NDArray[n
     TrainingError
         If they are not one number between 0 and 1 for each row of ``scoring.csv``.
     """
-    if plan.trainer == "sagemaker":
-        prefix = f"s3://{plan.bucket}/"
-        folder = plan.sagemaker.output_uri.removeprefix(prefix)
-        key = f"{folder}/{plan.sagemaker.name}/output/output.tar.gz"
-        data = _unpack(store.objects.read(key), key)
-    else:
-        key = plan.files.predictions
-        data = store.objects.read(key)
+    key, data = read_predictions_file(store, plan)
     tables = read_table(io.BytesIO(data), source=key, format="csv", header=None)
     columns = [list(table.columns.values()) for table in tables]
     if any(len(some) != 1 for some in columns):
@@ -99,18 +91,3 @@ def read_predictions(store: MonitorStore, plan: Plan, *, rows: int) -> NDArray[n
     if not ((scores >= 0.0) & (scores <= 1.0)).all():
         raise TrainingError(f"{key}: a score is not a number between 0 and 1")
     return scores
-
-
-def _unpack(archive: bytes, key: str) -> bytes:
-    with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as members:
-        for member in members:
-            if member.name.removeprefix("./") == "predictions.csv" and member.isfile():
-                if member.size > _LARGEST_PREDICTIONS:
-                    raise TrainingError(f"{key}: predictions.csv is larger than 256 MiB")
-                content = members.extractfile(member)
-                if content is not None:
-                    return content.read()
-    raise TrainingError(
-        f"{key} holds no predictions.csv: the training job must write its score of every row of "
-        "the channel `scoring` to /opt/ml/output/data/predictions.csv"
-    )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import takewhile
+from os.path import commonprefix
 
 from driftgauge.config import MonitorConfig
 from driftgauge.errors import ConflictError, ExperimentError, ObjectNotFoundError
@@ -24,21 +27,39 @@ from driftgauge.experiments.verdict import ExperimentVerdict
 from driftgauge.quality.counts import sum_counts
 from driftgauge.store import Current
 from driftgauge.windows import Window, format_time
+from lambdas.experiment_weights import EndpointWeights
 from lambdas.experiment_windows import change_counts, windows_to_count
 from lambdas.inputs import read_inputs, recent_baselines
 from lambdas.outcomes import counting_of, decode_grains
 from lambdas.runtime import Runtime, logger, now
 
 PLAN = "plan.json"
+# What an evaluation writes last.
+_REPORTED = "inputs.json"
 # What the champion did in this time before the experiment makes its plan.
 _PAST = timedelta(days=7)
 _AT_ONCE = 16
 
 
 def judge_arms(
-    run: Runtime, config: MonitorConfig, settings: AbMonitorSettings, window: Window
+    run: Runtime,
+    config: MonitorConfig,
+    settings: AbMonitorSettings,
+    window: Window,
+    *,
+    weights: EndpointWeights | None = None,
 ) -> ExperimentVerdict | None:
     """Judge an A/B test after a window was evaluated; None if it cannot be judged yet.
+
+    Parameters
+    ----------
+    run : Runtime
+    config : MonitorConfig
+    settings : AbMonitorSettings
+    window : Window
+        The one that was evaluated.
+    weights : EndpointWeights, optional
+        Those that split the traffic; without them it is the settings' share.
 
     Raises
     ------
@@ -55,7 +76,7 @@ def judge_arms(
         settings.name,
         decode=decode_blocks,
         encode=encode_blocks,
-        count=partial(_count, reader, settings, window),
+        count=partial(_count, reader, settings, window, weights),
     )
     if not len(blocks):
         logger.info("experiment not judged", experiment=settings.name, reason="no window settled")
@@ -117,6 +138,23 @@ class _Reader:
         )
         return sum(any(True for _ in profiles) for profiles in found) > 1
 
+    def evaluated(self, variant: str, windows: Sequence[Window]) -> list[Window]:
+        """Return those windows, given in the order of time, that have a report.
+
+        One listing: a week has thousands of short windows, and to ask for each takes minutes.
+        """
+        keys = {
+            self.store.report_key(variant=variant, window=window, name=_REPORTED): window
+            for window in windows
+        }
+        names = list(keys)
+        if not names:
+            return []
+        folder = commonprefix([names[0], names[-1]])
+        listed = self.store.objects.list(folder, after=names[0].removesuffix(_REPORTED))
+        known = takewhile(lambda info: info.key <= names[-1], listed)
+        return [keys[info.key] for info in known if info.key in keys]
+
     def arms(self, variant: str, windows: Iterable[Window]) -> list[Arm]:
         """Return what is known of a variant in some windows."""
         with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
@@ -125,37 +163,72 @@ class _Reader:
 
 
 def _count(
-    reader: _Reader, settings: AbMonitorSettings, window: Window, kept: Blocks | None
+    reader: _Reader,
+    settings: AbMonitorSettings,
+    window: Window,
+    weights: EndpointWeights | None,
+    kept: Blocks | None,
 ) -> Blocks:
     blocks = {} if kept is None else dict(kept.by_start)
     windows = windows_to_count(reader.config, settings, window, is_first=not blocks)
     with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-        for block in pool.map(partial(_block, reader, settings, blocks), windows):
-            if block is not None:
-                blocks[block.start] = block
+        found = pool.map(partial(_both_arms, reader, settings), windows)
+        for one, arms in zip(windows, found, strict=True):
+            if arms is None:
+                continue
+            share = _share(reader.config, settings, blocks, one, weights)
+            if share is not None:
+                champion, challenger = arms
+                blocks[one.start] = Block(
+                    start=one.start, share=share, champion=champion, challenger=challenger
+                )
     return Blocks(by_start=blocks)
 
 
-def _block(
-    reader: _Reader, settings: AbMonitorSettings, kept: dict[datetime, Block], window: Window
-) -> Block | None:
-    """Return both arms of a window; None unless both are known.
-
-    How much traffic the challenger should have had is what the settings said when the window was
-    first counted: weights may change, and the settings with them.
-    """
-    since = settings.since
-    champion = reader.arm(settings.champion, window, since=since)
-    challenger = reader.arm(settings.challenger, window, since=since)
+def _both_arms(
+    reader: _Reader, settings: AbMonitorSettings, window: Window
+) -> tuple[Arm, Arm] | None:
+    """Return both arms of a window; None unless both are known."""
+    champion = reader.arm(settings.champion, window, since=settings.since)
+    challenger = reader.arm(settings.challenger, window, since=settings.since)
     if champion is None or challenger is None or not champion.requests + challenger.requests:
         return None
-    known = kept.get(window.start)
-    return Block(
-        start=window.start,
-        share=settings.share if known is None else known.share,
-        champion=champion,
-        challenger=challenger,
+    return champion, challenger
+
+
+def _share(
+    config: MonitorConfig,
+    settings: AbMonitorSettings,
+    blocks: Mapping[datetime, Block],
+    window: Window,
+    weights: EndpointWeights | None,
+) -> float | None:
+    """Return the share of the traffic that the challenger should have had in a window.
+
+    It is what the weights said when the window was first counted: they may change later. None if
+    they say another share than that of the window before, and may have changed within this one:
+    neither would be right for all of it.
+    """
+    if window.start in blocks:
+        return blocks[window.start].share
+    served = None if weights is None else weights.share(config, settings)
+    if served is None:
+        return settings.share
+    earlier = max((start for start in blocks if start < window.start), default=None)
+    before = settings.share if earlier is None else blocks[earlier].share
+    if math.isclose(served.share, before, rel_tol=1e-4):
+        return before
+    if served.since <= max(window.start, settings.since):
+        return served.share
+    logger.warning(
+        "window not counted",
+        experiment=settings.name,
+        window=str(window),
+        share=before,
+        served=served.share,
+        reason="the endpoint was changed since its start, and the weights say another share",
     )
+    return None
 
 
 def _plan(reader: _Reader, settings: AbMonitorSettings) -> ExperimentPlan | None:
@@ -185,7 +258,7 @@ def _new_plan(reader: _Reader, settings: AbMonitorSettings) -> ExperimentPlan:
     grid, since = reader.config.grid, settings.since
     first = since - max(_PAST, reader.config.window)
     windows = [one for one in grid.between(first, since) if one.start >= first and one.end <= since]
-    arms = reader.arms(settings.champion, windows)
+    arms = reader.arms(settings.champion, reader.evaluated(settings.champion, windows))
     past = sum(arms, Arm())
     for metric in (settings.primary, *settings.guardrails):
         rows = past.of(metric.name).rows

@@ -36,6 +36,7 @@ from driftgauge.labels.truth import merge_labels
 from driftgauge.quality.tables import outcomes_of_table
 from driftgauge.store import Current, MonitorStore, StoredLabels, StoredPart
 from driftgauge.windows import Window
+from lambdas.experiment_latency import read_latencies
 from lambdas.experiment_windows import change_counts, windows_to_count
 from lambdas.grains import read_grains
 from lambdas.inputs import recent_baselines
@@ -54,7 +55,7 @@ def judge_pairs(
     Raises
     ------
     DriftgaugeError
-        If predictions or labels cannot be read.
+        If predictions, labels or latencies cannot be read.
     """
     store = run.store(config.name)
     current, _ = run.current(store)
@@ -79,6 +80,7 @@ def judge_pairs(
         logger.info("experiment not judged", experiment=settings.name, reason="no window settled")
         return None
     parts = [one.counts for one in grains.values()]
+    moment = now()
     return judge_shadow(
         sum_shadow_counts(parts[0].spec, parts),
         settings=settings,
@@ -86,7 +88,8 @@ def judge_pairs(
         production=settings.champion,
         shadow=settings.challenger,
         started=settings.since,
-        evaluated_at=now(),
+        evaluated_at=moment,
+        latencies=read_latencies(run, config, settings, until=moment),
     )
 
 

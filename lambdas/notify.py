@@ -16,17 +16,19 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from driftgauge.config import MonitorConfig
 from driftgauge.drift.verdict import WindowVerdict
-from driftgauge.errors import ConfigError, ObjectNotFoundError, QualityError
-from driftgauge.experiments.shadow_verdict import decode_shadow_verdict
-from driftgauge.experiments.verdict import decode_experiment_verdict
+from driftgauge.errors import ConfigError, ObjectNotFoundError, QualityError, StoreError
 from driftgauge.outcome_verdict import OutcomesVerdict, decode_outcomes_verdict
 from driftgauge.report.alert import Alert, AlertLink, alert_from_verdicts
-from driftgauge.report.experiment_alert import experiment_alert
+from driftgauge.report.experiment_alert import RolledStage, experiment_alert
 from driftgauge.report.wording import moment
+from driftgauge.rollout_settings import COMPARED, experiment_name
 from driftgauge.store import MonitorStore
 from driftgauge.windows import Window
+from lambdas.approvals import answer_links
 from lambdas.delivery import deliver
+from lambdas.experiment_decision import decode_decision
 from lambdas.retraining_alert import retraining_alert
+from lambdas.rollout_record import RollOut, read_rollout
 from lambdas.runtime import Runtime, logger, runtime
 from lambdas.state import read_state
 
@@ -42,7 +44,14 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         message = event["retraining"]
         # Also a failure to find the monitor is told, so an unknown one is no error here.
         config = next((m for m in run.monitors.monitors if m.name == message["monitor"]), None)
-        alert: Alert | None = retraining_alert(message, region=run.settings.AWS_REGION)
+        asked = message["stage"] == "approval"
+        alert: Alert | None = retraining_alert(
+            message,
+            region=run.settings.AWS_REGION,
+            answers=answer_links(run, config, message) if asked else (),
+            settings=config.rollout if config else None,
+            record=known_rollout(run, config, str(message.get("version", ""))),
+        )
     elif event.get("detail-type") == "Object Created":
         config, alert = decision_alert(run, str(event["detail"]["object"]["key"]))
     else:
@@ -94,37 +103,55 @@ def alarm_alert(run: Runtime, config: MonitorConfig, detail: dict[str, Any]) -> 
 
 
 def decision_alert(run: Runtime, key: str) -> tuple[MonitorConfig, Alert]:
-    """Describe the decision that ended an experiment.
+    """Describe the decision that ended an experiment, or a stage of a roll-out.
 
     Raises
     ------
     ConfigError
-        If no monitor of this deployment has the experiment.
+        If there is no such monitor in this deployment.
     ExperimentError
         If the decision cannot be read.
     """
     monitor, _, experiment, _ = key.split("/")
     config = run.monitors[monitor]
-    settings = next((one for one in config.experiments if one.name == experiment), None)
-    if settings is None:
-        raise ConfigError(f"monitor {monitor!r} has no experiment {experiment!r}")
     store = run.store(monitor)
-    data = store.objects.read(key)
+    verdict = decode_decision(store.objects.read(key))
     page = store.objects.uri + store.experiment_key(experiment, "report.html")
-    verdict = (
-        decode_shadow_verdict(data)
-        if settings.kind == "shadow"
-        else decode_experiment_verdict(data)
-    )
     links = [AlertLink(label="Report of the experiment", target=page), *_dashboard(run)]
-    return config, experiment_alert(monitor, verdict, links=links)
+    return config, experiment_alert(
+        monitor, verdict, links=links, stage=rolled_stage(run, config, experiment)
+    )
+
+
+def rolled_stage(run: Runtime, config: MonitorConfig, experiment: str) -> RolledStage | None:
+    """Return the stage of a roll-out that an experiment is; None if it is none."""
+    record = known_rollout(run, config)
+    if record is None:
+        return None
+    for stage in COMPARED:
+        if experiment_name(record.challenger, stage) == experiment:
+            return RolledStage(stage=stage, challenger=record.challenger)
+    return None
+
+
+def known_rollout(run: Runtime, config: MonitorConfig | None, version: str = "") -> RollOut | None:
+    """Return what is known of a monitor's roll-out, of one version only if it is given."""
+    if config is None or config.rollout is None:
+        return None
+    try:
+        record = read_rollout(run.store(config.name))
+    except StoreError as error:
+        # What happened must be told all the same.
+        logger.warning("roll-out cannot be read", monitor=config.name, error=str(error))
+        return None
+    return record if record is not None and version in ("", record.challenger) else None
 
 
 def newest_verdicts(run: Runtime, config: MonitorConfig) -> list[WindowVerdict]:
     """Return the newest verdict of every variant that has one."""
     store = run.store(config.name)
     verdicts = []
-    for variant in config.endpoint.variants:
+    for variant in config.lasting_variants:
         newest = read_state(store, variant).newest
         if newest is None:
             continue
@@ -146,7 +173,7 @@ def newest_outcomes(
     store = run.store(config.name)
     found: list[OutcomesVerdict] = []
     history: list[OutcomesVerdict] = []
-    for variant in config.endpoint.variants:
+    for variant in config.lasting_variants:
         state = read_state(store, variant)
         ends = dict.fromkeys(end for end in (state.judged_end, state.explained_end) if end)
         windows = [Window(end - config.window, end) for end in ends]

@@ -192,10 +192,12 @@ class Step:
         endpoint or ``"weigh"`` its variants with ``request``; ``"reached"``: nothing;
         ``"failed"``: the stage cannot be reached.
     request : dict
-        Of SageMaker's API; empty where none is made.
+        Of SageMaker's API, for integrations that take all of its members; empty where none is
+        made.
     then : str
         Of a stage that is reached: ``"compare"`` the variants, the ``"next"`` stage,
-        ``"promote"``; or ``"restored"``: all is as it was before.
+        ``"promote"``; or ``"restored"``: all is as it was before. Of one that failed: ``"keep"``
+        the champion, because SageMaker rolled the challenger back; empty for everything else.
     stage, next : str
         This stage and the one after it, empty after the last.
     experiment : str
@@ -208,7 +210,7 @@ class Step:
 
     action: Literal["wait", "create", "update", "weigh", "reached", "failed"]
     request: dict[str, Any] = field(default_factory=dict)
-    then: Literal["", "compare", "next", "promote", "restored"] = ""
+    then: Literal["", "compare", "next", "promote", "restored", "keep"] = ""
     stage: str
     next: str = ""
     experiment: str = ""

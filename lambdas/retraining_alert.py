@@ -6,6 +6,9 @@ import json
 from typing import Any
 
 from driftgauge.report.alert import Alert, AlertLink, AlertSection, Tone
+from driftgauge.rollout_settings import RollOutSettings
+from lambdas.rollout_alert import by_hand, end_summary, stage_facts, stage_summary, stage_title
+from lambdas.rollout_record import RollOut
 
 _STAGES: dict[str, tuple[Tone, str, str]] = {
     "started": ("notice", "retraining started", "A retraining of {monitor} has started."),
@@ -26,27 +29,62 @@ _STAGES: dict[str, tuple[Tone, str, str]] = {
         "retraining failed",
         "The retraining of {monitor} failed; it changed neither champion nor baseline.",
     ),
+    "rollout": ("notice", "roll-out", "A challenger for {monitor} is rolled out."),
+    "restored": (
+        "notice",
+        "roll-out taken back",
+        "The endpoint of {monitor} has its configuration and weights from before the roll-out "
+        "again, and the monitor its champion and baseline.",
+    ),
+    "stuck": (
+        "failure",
+        "roll-out could not be taken back",
+        "The endpoint of {monitor} may still serve the challenger: its configuration from before "
+        "the roll-out could not be put back.",
+    ),
 }
 
 
-def retraining_alert(message: dict[str, Any], *, region: str) -> Alert:
+def retraining_alert(
+    message: dict[str, Any],
+    *,
+    region: str,
+    answers: tuple[AlertLink, ...] = (),
+    settings: RollOutSettings | None = None,
+    record: RollOut | None = None,
+) -> Alert:
     """Describe one stage of a retraining.
 
     Parameters
     ----------
     message : dict
         ``stage``, ``monitor``, ``reason`` and ``execution`` (the ARN); where it applies
-        ``version``, ``comparison`` and ``token`` (for the approval).
+        ``version``, ``comparison``, ``token`` (for the approval) and ``rollout_stage`` (of the
+        stage ``rollout``).
     region : str
         Of the links.
+    answers : tuple of AlertLink
+        The links by which people approve or reject, if there are any.
+    settings : RollOutSettings, optional
+        How the monitor's challengers come to serve.
+    record : RollOut, optional
+        What is known of the roll-out that the message is about.
     """
-    tone, title, summary = _STAGES[str(message["stage"])]
+    stage = str(message["stage"])
+    tone, title, summary = _STAGES[stage]
+    told = end_summary(stage) if settings is not None else ""
+    if stage == "rollout":
+        rolled = str(message.get("rollout_stage", ""))
+        title, told = stage_title(rolled), stage_summary(rolled, settings)
     monitor = str(message["monitor"]) or "(no monitor named)"
     reason = readable_reason(str(message.get("reason", "")))
     sections = []
     facts = [(name, str(message[name])) for name in ("version", "alarm") if message.get(name)]
     if facts:
         sections.append(AlertSection(heading="Retraining", facts=tuple(facts)))
+    if stage in ("rollout", "restored", "stuck") and (settings or record):
+        rollout = tuple(stage_facts(settings, record))
+        sections.append(AlertSection(heading="Roll-out", facts=rollout))
     comparison = message.get("comparison") or {}
     if comparison:
         sections.append(_comparison_section(comparison))
@@ -56,12 +94,13 @@ def retraining_alert(message: dict[str, Any], *, region: str) -> Alert:
         monitor=monitor,
         tone=tone,
         title=title,
-        summary=" ".join(filter(None, (summary.format(monitor=monitor), reason))),
+        summary=" ".join(filter(None, (summary.format(monitor=monitor), told, reason))),
         sections=tuple(sections),
         links=(
+            *answers,
             AlertLink(label="Execution", target=f"{console}#/v2/executions/details/{execution}"),
         ),
-        steps=_steps(message, monitor),
+        steps=_steps(message, monitor) if stage != "stuck" else by_hand(monitor, record),
     )
 
 

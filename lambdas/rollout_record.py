@@ -7,7 +7,7 @@ at which stage the roll-out is. Every change is a conditional write.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -15,7 +15,7 @@ import msgspec
 
 from driftgauge.errors import ConflictError, ObjectNotFoundError, StoreError
 from driftgauge.rollout_settings import Stage
-from driftgauge.store import MonitorStore
+from driftgauge.store import Current, MonitorStore
 from lambdas.retraining import Champion
 
 Status = Literal["running", "promoted", "restored"]
@@ -55,8 +55,11 @@ class RollOut:
         When the endpoint began to serve both variants of that comparison.
     deploying : str
         Endpoint configuration of the newest update that was asked for; empty if none was.
-    attempts : int
-        How often the endpoint was asked for the same thing.
+    asked : dict of str to int
+        How often each thing was asked for at this stage.
+    modified : datetime or None
+        When the endpoint had last changed as that update was asked for: if it has not changed
+        since, the request never reached it.
     token : str
         Of the task that waits for the verdict on the experiment; empty if none does.
     """
@@ -71,7 +74,8 @@ class RollOut:
     experiment: str = ""
     since: datetime | None = None
     deploying: str = ""
-    attempts: int = 0
+    asked: dict[str, int] = field(default_factory=dict)
+    modified: datetime | None = None
     token: str = ""
     version: int = 1
 
@@ -79,6 +83,11 @@ class RollOut:
 def rollout_key(store: MonitorStore) -> str:
     """Key of the record of a monitor's roll-out."""
     return f"{store.monitor}/rollout.json"
+
+
+def names_challenger(current: Current, record: RollOut) -> bool:
+    """Tell whether a pointer names the challenger of a roll-out."""
+    return (current.baseline, current.model) == (record.challenger, record.challenger)
 
 
 def read_rollout(store: MonitorStore) -> RollOut | None:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import (
@@ -54,6 +54,7 @@ class Settings(BaseModel):
     CHAT_TOPIC_ARN: str | None = None
     DASHBOARD_NAME: str | None = None
     EVALUATE_LOG_GROUP: str | None = None
+    APPROVAL_URL: str | None = None
 
 
 def read_settings() -> Settings:
@@ -99,6 +100,13 @@ class Runtime:
         import boto3
 
         return boto3.client("cloudwatch")
+
+    @cached_property
+    def sagemaker(self) -> Any:
+        """The SageMaker client, for what an endpoint is."""
+        import boto3
+
+        return boto3.client("sagemaker")
 
     def objects(self, bucket: str) -> S3Objects:
         """Return the objects of a bucket."""

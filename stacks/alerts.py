@@ -15,6 +15,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
+from stacks.approvals import add_approval_links, asking
 from stacks.buckets import Buckets
 from stacks.constructs.function import Function, FunctionDefaults
 from stacks.constructs.queue import DeadLetterQueue
@@ -128,14 +129,15 @@ class AlertsStack(cdk.Stack):
             holds="alarm events that nobody was told about",
             topic=self.topic,
         )
+        defaults = FunctionDefaults.prepare(
+            self, deployment=deployment, buckets=buckets, topic=self.topic
+        )
         notify = Function(
             self,
             "Notify",
             verb="notify",
             description="Writes an alert when a monitor's alarm changes, or a retraining ends",
-            defaults=FunctionDefaults.prepare(
-                self, deployment=deployment, buckets=buckets, topic=self.topic
-            ),
+            defaults=defaults,
             memory_mb=512,
             timeout=cdk.Duration.minutes(1),
             environment={
@@ -148,6 +150,10 @@ class AlertsStack(cdk.Stack):
         notify.read_store("reports/*", "state/*")
         if compared(deployment):
             notify.read_store("experiments/*/decision.json")
+        if any(monitor.rollout for monitor in deployment):
+            notify.read_store("rollout.json")
+        if asking(deployment):
+            add_approval_links(notify, defaults=defaults)
         self.topic.grant_publish(notify.role)
         if self._chat_topic is not None:
             self._chat_topic.grant_publish(notify.role)

@@ -93,7 +93,7 @@ def capture_folder(monitor: MonitorConfig) -> str:
     >>> capture_folder(MonitorConfig(name="churn", endpoint=EndpointSettings(name="churn-v2")))
     'captures/churn-v2/'
     """
-    hosted = monitor.capture.format in ("sagemaker", "merged")
+    hosted = monitor.capture.is_hosted
     parts = (monitor.capture.prefix, monitor.endpoint.name if hosted else "")
     return "".join(f"{part}/" for part in parts if part)
 

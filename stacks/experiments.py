@@ -1,6 +1,7 @@
-"""From evaluated windows to a decision on a challenger: what experiments add to a deployment.
+"""From evaluated windows to a decision on a challenger: what comparisons add to a deployment.
 
-Nothing of it is there for a deployment whose monitors have none.
+Variants are compared by a monitor's experiments, and by the stages of a roll-out. Nothing of this
+is there for a deployment whose monitors have neither.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ _HIDDEN = cdk.Duration.minutes(16)
 
 
 def compared(monitors: Iterable[MonitorConfig]) -> list[MonitorConfig]:
-    """Return the monitors that compare variants."""
-    return [monitor for monitor in monitors if monitor.experiments]
+    """Return the monitors that compare variants, by experiments or in roll-outs."""
+    return [monitor for monitor in monitors if monitor.compared_kinds]
 
 
 def decisions(monitor: MonitorConfig) -> dict[str, str]:
@@ -37,11 +38,11 @@ def decisions(monitor: MonitorConfig) -> dict[str, str]:
 
 
 def add_experiments(scope: Construct, defaults: FunctionDefaults) -> None:
-    """Add the function that judges experiments, if a monitor has any."""
+    """Add the function that judges experiments, if a monitor compares variants."""
     monitors = compared(defaults.deployment)
     if not monitors:
         return
-    kinds = {one.kind for monitor in monitors for one in monitor.experiments}
+    kinds = {kind for monitor in monitors for kind in monitor.compared_kinds}
     judge = Function(
         scope,
         "Experiment",
@@ -59,6 +60,19 @@ def add_experiments(scope: Construct, defaults: FunctionDefaults) -> None:
         judge.read_store("predictions/*", "labels/matched/*")
         # The sum of many files of one grain.
         judge.write_store("predictions/*/_merged.predictions")
+    if any(monitor.rolled_out for monitor in monitors):
+        # Which stage runs, and since when.
+        judge.read_store("rollout.json")
+    hosted = [monitor for monitor in monitors if monitor.capture.is_hosted]
+    if any("shadow" in monitor.compared_kinds for monitor in hosted):
+        # The latencies of both variants.
+        judge.get_metrics()
+    # The weights of an experiment are the user's; those of a roll-out follow its settings.
+    judge.describe_endpoints(
+        monitor.endpoint.name
+        for monitor in hosted
+        if any(one.kind == "ab" for one in monitor.experiments)
+    )
     dead_letters = DeadLetterQueue(
         scope,
         "ExperimentDeadLetters",
@@ -74,9 +88,6 @@ def add_experiments(scope: Construct, defaults: FunctionDefaults) -> None:
             visibility=_HIDDEN,
             delay=cdk.Duration.seconds(int(monitor.debounce.total_seconds())),
         )
-        variants = dict.fromkeys(
-            variant for one in monitor.experiments for variant in (one.champion, one.challenger)
-        )
         queue_objects(
             scope,
             f"Experiments-{monitor.name}",
@@ -84,7 +95,7 @@ def add_experiments(scope: Construct, defaults: FunctionDefaults) -> None:
             # What an evaluation writes last.
             keys=[
                 {"wildcard": f"{monitor.name}/reports/{variant}/*/inputs.json"}
-                for variant in variants
+                for variant in monitor.compared_variants
             ],
             queue=as_target(scope, f"ComparedTarget-{monitor.name}", queue),
             dead_letters=dead_letters,

@@ -86,6 +86,20 @@ def let_judge_outcomes(evaluate: Function, monitors: Iterable[MonitorConfig]) ->
         evaluate.read_store("attributions/*")
 
 
+def explained_reports(monitor: MonitorConfig) -> list[dict[str, str]]:
+    """Return EventBridge's matchers of the reports whose windows are explained.
+
+    What serves only while it is compared is not: neither the champion's file nor the baseline's
+    attributions are those of that model.
+    """
+    if monitor.rolled_out is None:
+        return [{"wildcard": f"{monitor.name}/reports/*/inputs.json"}]
+    return [
+        {"wildcard": f"{monitor.name}/reports/{variant}/*/inputs.json"}
+        for variant in monitor.lasting_variants
+    ]
+
+
 def add_labels(scope: Construct, defaults: FunctionDefaults) -> None:
     """Add the function that matches labels with predictions, if a monitor has outcomes."""
     monitors = labelled(defaults.deployment)
@@ -169,7 +183,7 @@ def add_explain(scope: Construct, defaults: FunctionDefaults) -> None:
             f"Reports-{monitor.name}",
             bucket=defaults.buckets.store,
             # What an evaluation writes last.
-            keys=[{"wildcard": f"{monitor.name}/reports/*/inputs.json"}],
+            keys=explained_reports(monitor),
             queue=as_target(scope, f"EvaluatedTarget-{monitor.name}", queue),
             dead_letters=dead_letters,
             description=f"Windows of monitor {monitor.name} were evaluated: explain",

@@ -18,6 +18,7 @@ from aws_cdk import aws_stepfunctions as stepfunctions
 from constructs import Construct
 
 from driftgauge.config import MonitorConfig, SageMakerTrainer
+from driftgauge.retraining_settings import SageMakerPipeline
 from stacks.buckets import Buckets
 from stacks.constructs.acknowledgements import acknowledge, acknowledge_wildcards
 from stacks.constructs.function import LOG_RETENTION, Function, FunctionDefaults
@@ -25,6 +26,15 @@ from stacks.constructs.queue import DeadLetterQueue
 from stacks.constructs.retraining_alarm import starting_alarms
 from stacks.deployment import Deployment
 from stacks.limits import check_size
+from stacks.rollout import (
+    RollOutSteps,
+    allow_pipeline,
+    allow_rollout,
+    machine_arns,
+    recover_when_ended,
+    rolled_out,
+    see_executions,
+)
 
 DEFINITION = Path(__file__).parent / "statemachines" / "retraining.asl.json"
 
@@ -57,8 +67,10 @@ class RetrainingStack(cdk.Stack):
         defaults = FunctionDefaults.prepare(
             self, deployment=deployment, buckets=buckets, topic=topic
         )
+        self._rollouts = RollOutSteps(self, defaults)
         self._step_arns = {
             **_make_steps(self, defaults, retrained),
+            **self._rollouts.arns,
             "baseline": baseline.function_arn,
             "notify": notify.function_arn,
         }
@@ -112,6 +124,9 @@ class RetrainingStack(cdk.Stack):
         )
         self._allow_steps(machine, monitor)
         self._start_on_alarm(scope, machine, monitor)
+        if monitor.rollout is not None:
+            self._rollouts.tell_decisions(scope, monitor)
+            recover_when_ended(scope, machine, monitor, self._dead_letters)
         self._alarm_on_failure(scope, machine, name)
         cdk.CfnOutput(
             self, f"RetrainingArn{_pascal(monitor.name)}", value=machine.state_machine_arn
@@ -120,15 +135,24 @@ class RetrainingStack(cdk.Stack):
     def _allow_steps(self, machine: stepfunctions.StateMachine, monitor: MonitorConfig) -> None:
         called = dict(self._step_arns)
         trainer = sagemaker_trainer(monitor)
-        if trainer is not None:
+        if isinstance(trainer, SageMakerTrainer):
             del called["train"]
             self._allow_training_jobs(machine, monitor, trainer)
+        elif isinstance(trainer, SageMakerPipeline):
+            del called["train"]
+            allow_pipeline(machine, trainer.pipeline)
         elif monitor.retraining.trainer_function_arn is not None:
             called["train"] = monitor.retraining.trainer_function_arn
+        if monitor.rollout is None:
+            del called["rollout"]
+        if monitor.rolled_out is None:
+            del called["verdict"]
         machine.add_to_role_policy(
             iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=list(called.values()))
         )
         self._allow_managed_rule(machine)
+        if monitor.rollout is not None:
+            allow_rollout(machine, monitor, monitor.rollout)
 
     def _allow_managed_rule(self, machine: stepfunctions.StateMachine) -> None:
         """Allow the rule by which `.sync` learns that a training job has ended.
@@ -186,7 +210,7 @@ class RetrainingStack(cdk.Stack):
         self, scope: Construct, machine: stepfunctions.StateMachine, monitor: MonitorConfig
     ) -> None:
         # One rule per variant: the names of all variants' alarms may not fit into one pattern.
-        for variant in monitor.endpoint.variants:
+        for variant in monitor.lasting_variants:
             events.Rule(
                 scope,
                 f"Drift-{variant}",
@@ -238,10 +262,12 @@ class RetrainingStack(cdk.Stack):
         alarm.add_alarm_action(actions.SnsAction(self._topic))
 
 
-def sagemaker_trainer(monitor: MonitorConfig) -> SageMakerTrainer | None:
-    """Return the training job that trains a monitor's model; None if a function does."""
+def sagemaker_trainer(monitor: MonitorConfig) -> SageMakerTrainer | SageMakerPipeline | None:
+    """Return the job or the pipeline that trains a monitor's model; None if a function does."""
     settings = monitor.retraining
-    if settings.trainer_function_arn is None and isinstance(settings.trainer, SageMakerTrainer):
+    if settings.trainer_function_arn is None and isinstance(
+        settings.trainer, SageMakerTrainer | SageMakerPipeline
+    ):
         return settings.trainer
     return None
 
@@ -263,19 +289,13 @@ def _make_steps(
         )
 
     guard = step("guard", "Decides whether a retraining may start", 512, 1)
-    guard.read_store("reports/*", "retraining/last.json", "state/*")
-    machines = [
-        cdk.Stack.of(scope).format_arn(
-            service="states",
-            resource="stateMachine",
-            resource_name=defaults.deployment.retraining_name(monitor.name),
-            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
-        )
-        for monitor in retrained
-    ]
+    # A roll-out that ended half-way comes before anything else, also one of former settings.
+    guard.read_store("reports/*", "retraining/last.json", "rollout.json", "state/*")
+    machines = machine_arns(scope, defaults.deployment, (one.name for one in retrained))
     guard.role.add_to_policy(
         iam.PolicyStatement(actions=["states:ListExecutions"], resources=machines)
     )
+    see_executions(guard, defaults.deployment, [one.name for one in retrained])
     prepare = step("prepare", "Collects recent rows with their labels", 3538, 15)
     prepare.read_captures()
     prepare.read_labels(defaults.deployment)
@@ -288,8 +308,12 @@ def _make_steps(
     compare.read_store("models/*", "retraining/*")
     compare.write_store("retraining/*")
     promote = step("promote", "Makes the challenger the champion, with its baseline", 512, 1)
-    promote.read_store("current.json", "retraining/*")
+    promote.read_store("current.json", "retraining/*", "rollout.json")
     promote.write_store("current.json", "models/*", "retraining/last.json")
+    if rolled_out(retrained):
+        guard.read_store("current.json")
+        guard.write_store("rollout.json")
+        promote.write_store("rollout.json")
     return {
         "guard": guard.function.function_arn,
         "prepare": prepare.function.function_arn,

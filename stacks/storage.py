@@ -24,6 +24,8 @@ ROOM_DAYS = {
     # Both hold rows of the traffic itself: no longer than somebody may want to look.
     "quarantine": 30,
     "retraining": 90,
+    # Links that nobody can use any more, and what was answered through them.
+    "approvals": 90,
 }
 # What labels are joined with, and rows that are explained: for as long as labels may come.
 OUTCOME_ROOMS = ("predictions", "labels", "samples")
@@ -80,7 +82,7 @@ class StorageStack(cdk.Stack):
                         cdk.Duration.days(1) if room in WORTHLESS_VERSIONS else None
                     ),
                 )
-            if monitor.experiments:
+            if monitor.compared_kinds:
                 # The last look stands, and is kept: it is the record of what was decided.
                 store.add_lifecycle_rule(
                     id=f"{monitor.name}-experiments",
@@ -130,10 +132,12 @@ def room_days(monitor: MonitorConfig) -> dict[str, int]:
     needed = math.ceil((lookback + monitor.window) / timedelta(days=1)) + OUTCOME_MARGIN_DAYS
     # Working files of a retraining lie beside the record that its cool-down looks at.
     retraining = max(ROOM_DAYS["retraining"], monitor.retraining.cooldown.days + 1)
+    approvals = max(ROOM_DAYS["approvals"], monitor.retraining.approval_timeout.days + 1)
     # A label makes its window be evaluated again, which starts from the window's profiles.
     summed = {room: max(ROOM_DAYS[room], needed) for room in ("profiles", "rollups")}
     outcomes = dict.fromkeys(OUTCOME_ROOMS, needed)
-    return {**ROOM_DAYS, "retraining": retraining, **summed, **outcomes}
+    waiting = {"retraining": retraining, "approvals": approvals}
+    return {**ROOM_DAYS, **waiting, **summed, **outcomes}
 
 
 _PROTECTED: dict[str, Any] = {

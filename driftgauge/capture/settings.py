@@ -18,6 +18,8 @@ from pydantic import (
 
 Format = Literal["sagemaker", "predictions", "batch-transform", "merged"]
 Order = Literal["output-first", "input-first"]
+# Of models that no endpoint of SageMaker hosts while they predict.
+_FOREIGN = ("predictions", "batch-transform")
 
 _INDEX = re.compile(r"[0-9]{1,4}")
 
@@ -247,6 +249,11 @@ class CaptureSettings(_Model):
     )
 
     @property
+    def is_hosted(self) -> bool:
+        """Whether the captures are of an endpoint of SageMaker, in its layout."""
+        return self.format in ("sagemaker", "merged")
+
+    @property
     def manifest_side(self) -> Literal["output", "input"]:
         """The side whose manifests start work."""
         return "input" if self.manifests == "input" else "output"
@@ -268,3 +275,53 @@ class CaptureSettings(_Model):
         if self.hooks.preprocess and self.select.has_attributes:
             raise ValueError("hooks.preprocess already selects: leave the attributes of select out")
         return self
+
+    def check_use(self, *, endpoint_alarms: bool, retraining: bool, variants: int) -> None:
+        """Raise ValueError if something is asked of these captures that they do not hold.
+
+        Parameters
+        ----------
+        endpoint_alarms : bool
+            Whether alarms look at the endpoint's own metrics.
+        retraining : bool
+            Whether models are trained from the captures.
+        variants : int
+            How many the endpoint has.
+        """
+        if endpoint_alarms and (self.format in _FOREIGN or self.target_model):
+            raise ValueError(
+                "endpoint.alarms looks at SageMaker's metrics of an endpoint's variants, which "
+                "these captures have none of: set it to false"
+            )
+        plain = self.format == "sagemaker" and not (
+            self.hooks.preprocess or self.select.has_attributes or self.target_model
+        )
+        if retraining and not plain:
+            raise ValueError(
+                "retraining reads plain captures of an endpoint only: leave capture.format, "
+                "select, hooks.preprocess and target_model as they are, or retraining off"
+            )
+        if self.format == "predictions" and variants > 1 and self.mapping.variant is None:
+            raise ValueError(
+                "capture.mapping.variant must name the column that tells endpoint.variants apart"
+            )
+
+
+def without_endpoint_alarms(document: Any) -> Any:
+    """Return a monitor's file with the endpoint's alarms off where SageMaker has no such metrics.
+
+    Examples
+    --------
+    >>> found = without_endpoint_alarms({"capture": {"format": "predictions"}, "endpoint": {}})
+    >>> found["endpoint"]
+    {'alarms': False}
+    """
+    if not isinstance(document, dict):
+        return document
+    capture, endpoint = document.get("capture"), document.get("endpoint")
+    if not isinstance(capture, dict) or not isinstance(endpoint, dict):
+        return document
+    foreign = capture.get("format") in _FOREIGN
+    if (foreign or capture.get("target_model")) and "alarms" not in endpoint:
+        return {**document, "endpoint": {**endpoint, "alarms": False}}
+    return document

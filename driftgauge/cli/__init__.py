@@ -492,4 +492,4 @@ def _add_outcomes(commands: _Commands) -> None:
     about = "compare a challenger with the champion"
     experiment = _command(commands, "experiment", about, experiments.TEXT)
     experiment.epilog = experiments.EXAMPLES
-    experiments.add_experiment_commands(experiment, run=lambda name: _run(name, "experiment"))
+    experiments.add_experiment_commands(experiment, run=_run)

@@ -135,7 +135,8 @@ def _basis(arguments: argparse.Namespace) -> ExperimentPlan | ExperimentSettings
     sources = find([arguments.plan], suffixes=("plan.json",))
     if len(sources) > 1:
         raise ExperimentError(f"{arguments.plan} holds several plans: name one")
-    return decode_plan(sources[0].objects.read(sources[0].key))
+    source = sources[0]
+    return decode_plan(source.objects.read(source.key), name=source.name)
 
 
 def metrics_of(basis: ExperimentPlan | ExperimentSettings) -> tuple[str, ...]:

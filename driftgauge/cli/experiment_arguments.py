@@ -1,4 +1,4 @@
-"""The arguments of ``driftgauge experiment plan`` and ``driftgauge experiment compare``."""
+"""The arguments of the commands of ``driftgauge experiment``."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ Compare a challenger with the champion: two models that share an endpoint's traf
 
   plan      how many requests and days the test needs, before it starts
   compare   what the two have done so far, and what follows from it
+  weights   which share of the traffic each gets, and how to change it
 """
 
 EXAMPLES = """\
@@ -26,8 +27,9 @@ examples:
   driftgauge experiment compare --plan plan/plan.json --champion blue.csv \\
       --challenger green.csv --time at --problem binary --label late --probability score \\
       --out experiment/
+  driftgauge experiment weights churn-prod --set champion=9 --set challenger=1
 
-See `driftgauge experiment plan --help` and `driftgauge experiment compare --help`.
+See `driftgauge experiment COMMAND --help`.
 """
 
 PLAN = """\
@@ -84,8 +86,35 @@ mismatch), 2 on an error.
 """
 
 
-def add_experiment_commands(parser: argparse.ArgumentParser, *, run: Callable[[str], _Run]) -> None:
-    """Add the two commands; ``run`` returns what runs the one with a name."""
+WEIGHTS = """\
+Show which share of its traffic an endpoint of SageMaker gives each variant, or change it.
+
+Of the requests, each production variant gets its weight's share of the sum of all
+weights; a shadow variant gets copies. Each request is assigned on its own: requests of
+one user meet both variants, unless the caller names one in TargetVariant.
+"""
+
+WEIGHTS_EXAMPLES = """\
+examples:
+  driftgauge experiment weights churn-prod
+  driftgauge experiment weights churn-prod --set champion=9 --set challenger=1
+  driftgauge experiment weights churn-prod --set challenger=0
+
+exit status: 0, or 2 on an error.
+"""
+
+
+def add_experiment_commands(
+    parser: argparse.ArgumentParser, *, run: Callable[[str, str], _Run]
+) -> None:
+    """Add the commands.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+    run : callable
+        Takes the name of a command and its module, and returns what runs it.
+    """
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     planning = commands.add_parser(
         "plan",
@@ -98,7 +127,7 @@ def add_experiment_commands(parser: argparse.ArgumentParser, *, run: Callable[[s
     planning.add_argument("--out", metavar="DIR", help="where to write plan.json")
     _add_metrics(planning)
     _add_outcomes(planning)
-    planning.set_defaults(run=run("plan"))
+    planning.set_defaults(run=run("plan", "experiment"))
     comparing = commands.add_parser(
         "compare",
         help="judge two arms",
@@ -110,7 +139,26 @@ def add_experiment_commands(parser: argparse.ArgumentParser, *, run: Callable[[s
     _add_captures(comparing)
     _add_metrics(comparing)
     _add_outcomes(comparing)
-    comparing.set_defaults(run=run("compare"))
+    comparing.set_defaults(run=run("compare", "experiment"))
+    weighing = commands.add_parser(
+        "weights",
+        help="show or change how variants share the traffic",
+        description=WEIGHTS,
+        epilog=WEIGHTS_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    weighing.add_argument("endpoint", metavar="ENDPOINT", help="name of the endpoint")
+    weighing.add_argument(
+        "--set",
+        type=_weight,
+        action="append",
+        default=[],
+        metavar="VARIANT=WEIGHT",
+        help="new weight of a production variant, 0 or more; may be given again. Returns once the "
+        "endpoint is in service with it",
+    )
+    weighing.add_argument("--region", help="AWS region (default: the environment's)")
+    weighing.set_defaults(run=run("weights", "experiment_weights"))
 
 
 def _add_past(parser: argparse.ArgumentParser) -> None:
@@ -343,6 +391,16 @@ def _moment(text: str) -> datetime:
 def _share_since(text: str) -> tuple[datetime, float]:
     moment, _, share = text.rpartition("=")
     return _moment(moment), fraction(share)
+
+
+def _weight(text: str) -> tuple[str, float]:
+    variant, _, weight = text.rpartition("=")
+    value = number(weight)
+    if not variant or not 0 <= value < 1e9:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not VARIANT=WEIGHT with a weight of 0 or more"
+        )
+    return variant, value
 
 
 def _amount(text: str) -> float:

@@ -45,6 +45,10 @@ _ENDPOINT_ALARMS: Final = 4
 # One alarm on errors for each function and one for each dead-letter queue.
 _SHARED_ALARMS: Final = 4 + 4
 _RETRAINING_SHARED_ALARMS: Final = 5 + 1
+_APPROVAL_SHARED_ALARMS: Final = 1
+# Of the functions rollout and verdict; the second has a queue of dead letters.
+_ROLLOUT_SHARED_ALARMS: Final = 1
+_VERDICT_SHARED_ALARMS: Final = 1 + 1
 # Of the functions labels, explain and experiment, with a queue of dead letters each.
 _LABELS_SHARED_ALARMS: Final = 1 + 1
 _EXPLAIN_SHARED_ALARMS: Final = 1 + 1
@@ -75,6 +79,8 @@ _EVIDENCE_FEATURE_BYTES = 500
 _PROFILE_MONTHS, _REPORT_MONTHS, _LOG_MONTHS = 13.2, 12.0, 3.0
 # How long the versions stay that a later evaluation replaced.
 _REPLACED_REPORT_MONTHS, _REPLACED_ROLLUP_MONTHS = 30 / 30.4, 2 / 30.4
+# Of a stage: while the endpoint changes, it is looked at once a minute.
+_STAGE_TRANSITIONS = 150
 _RETRAINING_TRANSITIONS, _RETRAINING_GB_SECONDS = 20, 300 * 3538 / 1024
 _GB = 1e9
 # Of one hourly run of Model Monitor.
@@ -111,7 +117,7 @@ def model_monitor_items(assumptions: Assumptions) -> Iterator[Item]:
 
 
 def _metrics_and_alarms(config: MonitorConfig, work: Work) -> Iterator[Item]:
-    variants = len(config.endpoint.variants)
+    variants, lasting = len(config.endpoint.variants), len(config.lasting_variants)
     file_hours = min(1.0, work.files / variants / HOURS_PER_MONTH)
     window_hours = min(1.0, work.evaluations / variants / HOURS_PER_MONTH)
     hooks = config.capture.hooks
@@ -125,11 +131,15 @@ def _metrics_and_alarms(config: MonitorConfig, work: Work) -> Iterator[Item]:
     metrics = variants * (len(of_files) * file_hours + len(of_windows) * window_hours)
     yield priced("CloudWatch", "metrics of the monitor", metrics, "custom metric")
     fine = config.alarm_period < timedelta(minutes=1)
-    periodic = _PERIOD_ALARMS + len(config.window_alarms)
-    window_alarms = variants * periodic + experiment_alarms(config)
-    standard = variants * (
-        _SILENCE_ALARMS + (_ENDPOINT_ALARMS if config.endpoint.alarms else 0)
-    ) + (0 if fine else window_alarms)
+    # What a roll-out compares is judged by the champion: it has no alarms on windows or volume.
+    window_alarms = (
+        variants * _PERIOD_ALARMS + lasting * len(config.window_alarms) + experiment_alarms(config)
+    )
+    standard = (
+        lasting * _SILENCE_ALARMS
+        + (variants * _ENDPOINT_ALARMS if config.endpoint.alarms else 0)
+        + (0 if fine else window_alarms)
+    )
     yield priced("CloudWatch", "alarms", standard, "standard alarm")
     yield priced(
         "CloudWatch",
@@ -140,7 +150,7 @@ def _metrics_and_alarms(config: MonitorConfig, work: Work) -> Iterator[Item]:
     yield priced(
         "CloudWatch",
         "alarm on unusual volume",
-        variants if config.endpoint.alarms else 0,
+        lasting if config.endpoint.alarms else 0,
         "anomaly alarm",
     )
     yield priced("CloudWatch", "alarm that stands for all", 1, "composite alarm")
@@ -148,7 +158,7 @@ def _metrics_and_alarms(config: MonitorConfig, work: Work) -> Iterator[Item]:
     yield priced(
         "CloudWatch",
         "alarm that starts a retraining",
-        variants if config.retraining.enabled and several else 0,
+        lasting if config.retraining.enabled and several else 0,
         "composite alarm",
     )
 
@@ -238,7 +248,7 @@ def _object_items(work: Work, assumptions: Assumptions) -> Iterator[Item]:
 def _messages(config: MonitorConfig, work: Work) -> Iterator[Item]:
     # Sent and deleted, in two queues; receiving is the polling. What was evaluated is in a queue
     # of its own where it is explained, and where variants are compared.
-    queues = 1 + int(config.attribution is not None) + int(bool(config.experiments))
+    queues = 1 + int(config.attribution is not None) + int(bool(config.compared_kinds))
     polls = _POLLS_PER_QUEUE * queues
     yield priced("SQS", "messages, and polling for them", 4 * work.files + polls, "SQS request")
     events = 2 * work.files + work.evaluations * _EVALUATION_PUTS + work.rollups + work.evidence
@@ -258,6 +268,13 @@ def _retraining_items(config: MonitorConfig, assumptions: Assumptions) -> Iterat
         times * _RETRAINING_TRANSITIONS,
         "Step Functions transition",
     )
+    stages = len(config.rollout.stages) if config.rollout is not None else 0
+    yield priced(
+        "Step Functions",
+        "stages of roll-outs",
+        times * stages * _STAGE_TRANSITIONS,
+        "Step Functions transition",
+    )
     yield priced(
         "Lambda",
         "retrainings with the built-in trainer",
@@ -273,11 +290,18 @@ def shared_items(monitors: MonitorSet) -> Iterator[Item]:
     alarms, queues = _SHARED_ALARMS, _SHARED_QUEUES
     if any(config.retraining.enabled for config in chosen):
         alarms += _RETRAINING_SHARED_ALARMS
+    asking = (config.retraining for config in chosen if config.retraining.enabled)
+    if any(settings.approval and settings.approval_links for settings in asking):
+        alarms += _APPROVAL_SHARED_ALARMS
+    if any(config.rollout is not None for config in chosen):
+        alarms += _ROLLOUT_SHARED_ALARMS
+    if any(config.rolled_out is not None for config in chosen):
+        alarms += _VERDICT_SHARED_ALARMS
     if any(config.outcomes is not None for config in chosen):
         alarms, queues = alarms + _LABELS_SHARED_ALARMS, queues + 1
     if any(config.attribution is not None for config in chosen):
         alarms += _EXPLAIN_SHARED_ALARMS
-    if any(config.experiments for config in chosen):
+    if any(config.compared_kinds for config in chosen):
         alarms += _EXPERIMENT_SHARED_ALARMS
     yield priced("CloudWatch", "alarms on functions and dead letters", alarms, "standard alarm")
     yield priced("SQS", "polling", queues * _POLLS_PER_QUEUE, "SQS request")

@@ -29,6 +29,7 @@ PRICES: Final[Mapping[str, Price]] = {
     "anomaly alarm": Price(0.30, "alarm and month (three metrics)"),
     "composite alarm": Price(0.50, "alarm and month"),
     "dashboard": Price(3.00, "dashboard and month"),
+    "GetMetricData": Price(0.01 / 1e3, "metric asked for"),
     "PutMetricData": Price(0.01 / 1e3, "request"),
     "Lambda compute": Price(1.33334e-5, "GB-second on arm64"),
     "Lambda request": Price(0.20 / 1e6, "request"),

@@ -375,15 +375,21 @@ def encode_plan(plan: ExperimentPlan) -> bytes:
     return encode_document(plan)
 
 
-def decode_plan(data: bytes) -> ExperimentPlan:
-    """Read ``plan.json``.
+def decode_plan(data: bytes, *, name: str = "plan.json") -> ExperimentPlan:
+    """Read a plan.
+
+    Parameters
+    ----------
+    data : bytes
+    name : str
+        What messages call it.
 
     Raises
     ------
     ExperimentError
         If the text is not a plan this version can read.
     """
-    plan = decode_document(data, ExperimentPlan, name="plan.json", error=ExperimentError)
+    plan = decode_document(data, ExperimentPlan, name=name, error=ExperimentError)
     if not plan.rules:
-        raise ExperimentError("plan.json cannot be read: it has no metric")
+        raise ExperimentError(f"{name} cannot be read: it has no metric")
     return plan

@@ -92,7 +92,7 @@ def judge_shadow(
     ...     settings=ShadowSettings(), experiment="demo", production="blue", shadow="green",
     ...     started=start, evaluated_at=start + timedelta(days=1),
     ... ).reason
-    '0 pairs of the 1,000 that a decision needs.'
+    '0 pairs of the 1,000 that it takes to go on.'
     """
     whole, alpha = counts.whole, settings.alpha / _BOUNDS
     verdict_of = _State(
@@ -210,11 +210,11 @@ def _problems(state: _State, settings: ShadowSettings) -> list[str]:
 def _waiting(state: _State, settings: ShadowSettings) -> list[str]:
     found = []
     if state.pairs < settings.min_pairs:
-        found.append(f"{state.pairs:,} pairs of the {settings.min_pairs:,} that a decision needs.")
+        found.append(f"{state.pairs:,} pairs of the {settings.min_pairs:,} that it takes to go on.")
     if state.labelled < settings.min_labelled:
         found.append(
-            f"{state.labelled:,} pairs with a label of the {settings.min_labelled:,} that a "
-            "decision needs."
+            f"{state.labelled:,} pairs with a label of the {settings.min_labelled:,} that it "
+            "takes to go on."
         )
     if state.elapsed < settings.min_duration.total_seconds():
         found.append("The shortest duration is not over yet.")

@@ -26,7 +26,8 @@ class ShadowSettings(Settings):
         description="Chance that a bound that decides ever misses, however often one looks.",
     )
     min_pairs: Annotated[int, Field(ge=20)] = Field(
-        default=1_000, description="Pairs without which nothing is decided."
+        default=1_000,
+        description="Pairs without which the shadow does not go on; it may be stopped earlier.",
     )
     min_labelled: Annotated[int, Field(ge=0)] = Field(
         default=0, description="Pairs with a label without which the shadow does not go on."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from driftgauge.experiments.shadow_verdict import ShadowVerdict
 from driftgauge.experiments.verdict import ExperimentVerdict
@@ -15,10 +16,35 @@ _ENDS: dict[str, tuple[Tone, str]] = {
     "advance": ("notice", "shadow {challenger} may go on"),
     "stop": ("alarm", "shadow {challenger} must not go on"),
 }
+# A roll-out does itself what people are asked to do else.
+_ROLLED: dict[str, str] = {
+    "promote": "{challenger} is better than {champion}",
+    "keep": "{champion} stays",
+    "stop: harm": "{challenger} does harm",
+    "advance": "shadow {challenger} goes on",
+    "stop": "shadow {challenger} must not go on",
+}
+_GOES_ON = "The roll-out goes on with its next stage; nothing is to be done."
+_ENDED = (
+    "The roll-out ends: the endpoint gets its configuration and weights from before back; nothing "
+    "is to be done."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolledStage:
+    """The stage of a roll-out that an experiment is, and the version of the challenger."""
+
+    stage: str
+    challenger: str
 
 
 def experiment_alert(
-    monitor: str, verdict: ExperimentVerdict | ShadowVerdict, *, links: Sequence[AlertLink] = ()
+    monitor: str,
+    verdict: ExperimentVerdict | ShadowVerdict,
+    *,
+    links: Sequence[AlertLink] = (),
+    stage: RolledStage | None = None,
 ) -> Alert:
     """Describe the decision that ends an experiment.
 
@@ -30,6 +56,8 @@ def experiment_alert(
         Its ``decision`` is not ``continue``.
     links : sequence of AlertLink
         Where to look.
+    stage : RolledStage, optional
+        If the experiment is one of a roll-out.
     """
     if isinstance(verdict, ShadowVerdict):
         champion, challenger = verdict.production, verdict.shadow
@@ -39,13 +67,23 @@ def experiment_alert(
         champion, challenger = verdict.champion, verdict.challenger
         facts = _facts(verdict)
         lines = tuple(metric.reason for metric in verdict.metrics)
-    tone, title = _ENDS[verdict.decision]
-    words = title.format(champion=champion, challenger=challenger)
+    tone, words = _ENDS[verdict.decision]
+    name = f"experiment {verdict.experiment}"
+    summary = f"The experiment {verdict.experiment} has ended. {verdict.reason}"
+    if stage is not None:
+        words = _ROLLED[verdict.decision]
+        name = f"roll-out, {stage.stage}"
+        facts = (("new model", stage.challenger), *facts)
+        after = _GOES_ON if verdict.decision in ("promote", "advance") else _ENDED
+        summary = (
+            f"The stage {stage.stage} of the roll-out of {stage.challenger} has ended. "
+            f"{verdict.reason} {after}"
+        )
     return Alert(
         monitor=monitor,
         tone=tone,
-        title=f"experiment {verdict.experiment}: {words}",
-        summary=f"The experiment {verdict.experiment} has ended. {verdict.reason}",
+        title=f"{name}: {words.format(champion=champion, challenger=challenger)}",
+        summary=summary,
         sections=(
             AlertSection(heading=f"{challenger} against {champion}", facts=facts, lines=lines),
         ),

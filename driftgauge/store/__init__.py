@@ -128,6 +128,10 @@ class MonitorStore:
         """Key of a file that one retraining execution works on."""
         return f"{self.monitor}/retraining/{execution}/{name}"
 
+    def approval_key(self, nonce: str) -> str:
+        """Key of what an approval's links stand for; from it nobody learns the links."""
+        return f"{self.monitor}/approvals/{hashlib.sha256(nonce.encode()).hexdigest()}.json"
+
     # Profiles
 
     @staticmethod

@@ -1,12 +1,13 @@
 """The conversations with AWS that are not about objects.
 
 ``put_metric_data`` publishes metrics that the embedded metric format cannot carry;
-``describe_schedule`` reads what is to be migrated; ``invoke_endpoint`` asks a model for scores.
+``describe_schedule`` reads what is to be migrated; ``invoke_endpoint`` asks a model for scores;
+``describe_endpoint`` and ``set_weights`` read and change how variants share the traffic.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -159,6 +160,87 @@ def _describe_endpoint(client: Any, name: str) -> list[Any]:
         if error.response["Error"]["Code"] in ("ValidationException", "ResourceNotFound"):
             return []
         raise
+
+
+def describe_endpoint(name: str, *, region: str | None = None, client: Any = None) -> Any:
+    """Describe an endpoint of SageMaker.
+
+    Parameters
+    ----------
+    name : str
+        The endpoint.
+    region : str, optional
+        Default: that of the process.
+    client : SageMaker client, optional
+        Default: one with the credentials of the process.
+
+    Returns
+    -------
+    dict
+        The answer of DescribeEndpoint.
+
+    Raises
+    ------
+    ObjectNotFoundError
+        If there is no such endpoint.
+    StoreError
+        If SageMaker cannot be asked.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        if client is None:
+            import boto3
+
+            client = boto3.client("sagemaker", region_name=region)
+        return client.describe_endpoint(EndpointName=name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ValidationException":
+            raise ObjectNotFoundError(
+                f"there is no endpoint {name!r} in this account and region: {error}"
+            ) from error
+        raise StoreError(f"endpoint {name!r} cannot be described: {error}") from error
+    except BotoCoreError as error:
+        raise StoreError(f"endpoint {name!r} cannot be described: {error}") from error
+
+
+def set_weights(
+    name: str, weights: Mapping[str, float], *, region: str | None = None, client: Any = None
+) -> None:
+    """Ask an endpoint of SageMaker to share its traffic by other weights.
+
+    It is done when the endpoint is ``InService`` again.
+
+    Parameters
+    ----------
+    name : str
+        The endpoint.
+    weights : mapping of str to float
+        Of some of its production variants; the others keep theirs.
+    region, client
+        As of ``describe_endpoint``.
+
+    Raises
+    ------
+    StoreError
+        If SageMaker refuses it, or cannot be asked.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        if client is None:
+            import boto3
+
+            client = boto3.client("sagemaker", region_name=region)
+        client.update_endpoint_weights_and_capacities(
+            EndpointName=name,
+            DesiredWeightsAndCapacities=[
+                {"VariantName": variant, "DesiredWeight": weight}
+                for variant, weight in weights.items()
+            ],
+        )
+    except (BotoCoreError, ClientError) as error:
+        raise StoreError(f"endpoint {name!r} does not take the weights: {error}") from error
 
 
 def _named_endpoints(answer: Any) -> Iterator[str]:

@@ -117,6 +117,8 @@ class Endpoints:
         plan = self._check_deployment(deployment, config)
         with endpoint.lock:
             self._require_stable(endpoint)
+            if deployment is not None and endpoint.fleet is not None:
+                _require_same_variants(endpoint.fleet, config)
             endpoint.deployment = deployment
             endpoint.failure = None
             endpoint.pending = {
@@ -139,7 +141,12 @@ class Endpoints:
         return plan
 
     def _deploy(self, endpoint: Endpoint, config: Record, plan: Plan, request: Record) -> None:
-        deadline = time.monotonic() + self._pace.shortened(plan.limit)
+        # What baking periods are longer than their share of the time is no reason to roll back.
+        longer = sum(
+            self._pace.baking(step.seconds) - self._pace.shortened(step.seconds)
+            for step in plan.steps
+        )
+        deadline = time.monotonic() + self._pace.shortened(plan.limit) + longer
         try:
             fleet = self._provision(config)
             self._retain(endpoint, fleet, request)
@@ -194,7 +201,7 @@ class Endpoints:
         DeploymentError
             If an alarm is in ALARM, or the deployment takes longer than it may.
         """
-        end = time.monotonic() + self._pace.shortened(step.seconds)
+        end = time.monotonic() + self._pace.baking(step.seconds)
         while True:
             states = self._around.alarm_states(plan.alarms) if plan.alarms else {}
             ringing = sorted(name for name, state in states.items() if state == "ALARM")
@@ -222,7 +229,7 @@ class Endpoints:
             self._require_stable(endpoint)
             changes: list[tuple[Variant, Record]] = []
             for desired in request["DesiredWeightsAndCapacities"]:
-                variant = endpoint.fleet and endpoint.fleet.variant(desired["VariantName"])
+                variant = endpoint.fleet and endpoint.fleet.any_variant(desired["VariantName"])
                 if not variant:
                     raise invalid(
                         f'Variant "{desired["VariantName"]}" does not exist on endpoint '
@@ -312,7 +319,7 @@ class Endpoints:
         detail = _in_milliseconds(self._described(endpoint))
         detail["EndpointStatus"] = _EVENT_STATUS[endpoint.status]
         detail["Tags"] = {}
-        self._around.send_event(kind=kind, resource=endpoint.arn, detail=detail)
+        self._around.send_event(kind=kind, resources=[endpoint.arn], detail=detail)
 
     def _log(self, endpoint: Endpoint, text: str) -> None:
         _logger.info("endpoint %s: %s", endpoint.name, text)
@@ -327,6 +334,20 @@ class Endpoints:
                 endpoint.status = "Failed"
 
         threading.Thread(target=run, name=f"endpoint-{endpoint.name}", daemon=True).start()
+
+
+def _require_same_variants(fleet: Fleet, config: Record) -> None:
+    """Refuse what deployment guardrails exclude: a configuration with other variant names.
+
+    AWS documentation: "Exclusions" of "Deployment guardrails for updating models in production".
+    """
+    old = sorted(variant.name for variant in fleet.variants)
+    new = sorted(variant["VariantName"] for variant in config["ProductionVariants"])
+    if old != new:
+        raise invalid(
+            "With a DeploymentConfig, the new endpoint configuration must have the same variant "
+            f"names as the old one: {old} are to become {new}."
+        )
 
 
 def _variants_of(fleet: Fleet) -> Record:

@@ -77,6 +77,12 @@ class Fleet:
         """Return a production variant by name; None if there is none."""
         return next((variant for variant in self.variants if variant.name == name), None)
 
+    def any_variant(self, name: str) -> Variant | None:
+        """Return a production variant or the shadow by name; None if there is none."""
+        if self.shadow is not None and self.shadow.name == name:
+            return self.shadow
+        return self.variant(name)
+
     def choose(self, dice: random.Random) -> Variant:
         """Return a production variant with the probability that its weight gives it.
 

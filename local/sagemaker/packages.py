@@ -168,6 +168,6 @@ class Registry:
             detail[name] = f"{package[name]:%Y-%m-%dT%H:%M:%SZ}"
         self._around.send_event(
             kind="SageMaker Model Package State Change",
-            resource=package["ModelPackageArn"],
+            resources=[package["ModelPackageArn"]],
             detail=detail,
         )

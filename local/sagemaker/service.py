@@ -28,6 +28,7 @@ from local.sagemaker.invocation import Invocations
 from local.sagemaker.metering import Meter
 from local.sagemaker.pace import Pace
 from local.sagemaker.packages import Registry
+from local.sagemaker.pipelines import Pipelines
 from local.sagemaker.replaying import TIME_HEADER
 from local.sagemaker.shapes import answer_of, checked_request, service_model
 from local.sagemaker.surroundings import Surroundings
@@ -72,6 +73,7 @@ class SageMaker:
         catalogue = Catalogue(around=around, containers_of=self._registry.containers)
         endpoints = Endpoints(catalogue=catalogue, images=known, around=around, pace=self._pace)
         jobs = TrainingJobs(images=known, around=around, pace=self._pace)
+        pipelines = Pipelines(jobs=jobs, around=around, pace=self._pace)
         dice = random.Random(seed)  # noqa: S311 - a share of the traffic is no secret
         self._captures = Captures(around=around, dice=dice)
         self._meter = Meter(around=around)
@@ -97,6 +99,13 @@ class SageMaker:
             "CreateTrainingJob": jobs.create,
             "DescribeTrainingJob": jobs.describe,
             "StopTrainingJob": jobs.stop,
+            "CreatePipeline": pipelines.create,
+            "DescribePipeline": pipelines.describe,
+            "DeletePipeline": pipelines.delete,
+            "StartPipelineExecution": pipelines.start,
+            "DescribePipelineExecution": pipelines.describe_execution,
+            "StopPipelineExecution": pipelines.stop,
+            "ListPipelineExecutionSteps": pipelines.list_steps,
             "CreateModelPackageGroup": self._registry.create_group,
             "DescribeModelPackageGroup": self._registry.describe_group,
             "DeleteModelPackageGroup": self._registry.delete_group,

@@ -78,7 +78,7 @@ class Surroundings(Protocol):
     def publish(self, metrics: Sequence[MetricValues]) -> None:
         """Publish metrics in the namespace ``AWS/SageMaker``."""
 
-    def send_event(self, *, kind: str, resource: str, detail: dict[str, Any]) -> None:
+    def send_event(self, *, kind: str, resources: Sequence[str], detail: dict[str, Any]) -> None:
         """Send an event with the source ``aws.sagemaker`` to the default bus."""
 
     def log(self, *, group: str, stream: str, text: str) -> None:

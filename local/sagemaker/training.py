@@ -241,7 +241,7 @@ class TrainingJobs:
     def _announce(self, job: Job) -> None:
         self._around.send_event(
             kind="SageMaker Training Job State Change",
-            resource=job.shown["TrainingJobArn"],
+            resources=[job.shown["TrainingJobArn"]],
             detail=job_detail(job.shown),
         )
 

@@ -17,9 +17,11 @@ _SUPPLEMENTS = (
     "asynchronous_invocation",
     "chat_channels",
     "embedded_metrics",
+    "execution_endings",
     "function_errors",
     "function_logs",
     "function_templates",
+    "function_urls",
     "function_workers",
     "native_layers",
     "object_versions",
@@ -29,7 +31,9 @@ _SUPPLEMENTS = (
     "sagemaker_tasks",
     "sagemaker_templates",
     "state_expressions",
+    "state_waits",
     "timers",
+    "trimmed_statistics",
 )
 
 

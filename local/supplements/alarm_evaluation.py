@@ -30,6 +30,7 @@ from ministack.services import cloudwatch
 
 from local.supplements.metric_math import ExpressionError, evaluate_expression
 from local.supplements.missing_data import judge
+from local.supplements.trimmed_statistics import is_range, range_statistic
 
 _logger = logging.getLogger("alarm-evaluation")
 _TICK_SECONDS = 1.0
@@ -225,22 +226,10 @@ def _statistics(
 
 
 def _statistic(points: list[dict[str, Any]], statistic: str) -> float | None:
-    if statistic.startswith("PR("):
-        return _percentile_rank(points, statistic)
+    if is_range(statistic):
+        return range_statistic(points, statistic)
     value = cloudwatch._stat_value(cloudwatch._calc_stats(points), statistic, points)
     return None if value is None else float(value)
-
-
-def _percentile_rank(points: list[dict[str, Any]], statistic: str) -> float | None:
-    """Return ``PR(low:high)``: percent of values above ``low`` and at most ``high``."""
-    samples = cloudwatch._percentile_samples(points)
-    if not samples:
-        return None
-    low, _, high = statistic[3:-1].partition(":")
-    above = float(low) if low else float("-inf")
-    most = float(high) if high else float("inf")
-    inside: float = sum(weight for value, weight in samples if above < value <= most)
-    return 100.0 * inside / float(sum(weight for _, weight in samples))
 
 
 def _decision(

@@ -135,13 +135,13 @@ class EmbeddedSurroundings:
                     )
         request_evaluation()
 
-    def send_event(self, *, kind: str, resource: str, detail: dict[str, Any]) -> None:
+    def send_event(self, *, kind: str, resources: Sequence[str], detail: dict[str, Any]) -> None:
         """Send an event with the source ``aws.sagemaker`` to the default bus."""
         self._events.put(
             {
                 "Source": "aws.sagemaker",
                 "DetailType": kind,
-                "Resources": [resource],
+                "Resources": list(resources),
                 "Detail": json.dumps(detail),
                 "EventBusName": "default",
             }

@@ -9,17 +9,18 @@ A job that ends as ``Failed`` or ``Stopped`` fails its task with ``States.TaskFa
 description as the cause. Errors have the names that Step Functions gives them: an error that
 SageMaker's API model does not name (such as ValidationException) is
 ``SageMaker.AmazonSageMakerException`` here and ``SageMaker.SageMakerException`` in an SDK
-integration. Left out: stopping the job when its execution is stopped.
+integration. A job whose execution is stopped is stopped, too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-import time
 from typing import Any
 
 from ministack.services import stepfunctions
 
+from local.supplements.execution_endings import ExecutionEndedError, pause
 from local.supplements.sagemaker import service
 
 _PREFIX = "arn:aws:states:::sagemaker:"
@@ -72,7 +73,12 @@ def _finished_job(name: str) -> dict[str, Any]:
         job = _call("DescribeTrainingJob", {"TrainingJobName": name})
         if job["TrainingJobStatus"] in ("Completed", "Failed", "Stopped"):
             break
-        time.sleep(_POLL_SECONDS)
+        try:
+            pause(_POLL_SECONDS)
+        except ExecutionEndedError:
+            with contextlib.suppress(stepfunctions._ExecutionError):  # it may have ended
+                _call("StopTrainingJob", {"TrainingJobName": name})
+            raise
     shown = {
         member: int(value * 1000) if member.endswith("Time") else value
         for member, value in job.items()

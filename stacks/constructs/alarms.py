@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import aws_cdk as cdk
@@ -13,6 +13,7 @@ from constructs import Construct
 from driftgauge.config import MonitorConfig
 from driftgauge.errors import ConfigError
 from driftgauge.windows import format_duration
+from stacks.constructs.experiment_verdicts import experiment_verdicts
 from stacks.constructs.metrics import endpoint_metric, monitor_metric
 from stacks.constructs.retraining_alarm import (
     RULE_CHARACTERS,
@@ -79,33 +80,14 @@ OUTCOME_VERDICTS = (
     ),
 )
 
-# What is decided about a challenger, by the experiment's kind: kind of alarm, metric, meaning. It
-# rings until the experiment is taken out of the monitor's file.
-_EXPERIMENT_VERDICTS = {
-    "ab": (
-        (
-            "experiment-harm",
-            "ExperimentHarm",
-            "the challenger is surely worse than the champion in a measure of the experiment, and "
-            "by more than is tolerated. Take its traffic away.",
-        ),
-        (
-            "sample-ratio",
-            "SampleRatioMismatch",
-            "requests are not assigned to the variants as the experiment's share says, so that "
-            "nothing can be concluded. Have the weights changed, does one variant fail, or is it "
-            "not captured?",
-        ),
-    ),
-    "shadow": (
-        (
-            "experiment-harm",
-            "ExperimentHarm",
-            "the shadow must not go on: it fails, disagrees with production too often, or labels "
-            "show that it is worse. The page says which.",
-        ),
-    ),
-}
+# What rings about a variant that a roll-out compares. It serves for hours or days, and a better
+# model may well predict otherwise than the champion's baseline: neither silence nor drift is news.
+_OF_CHALLENGER = frozenset(
+    {
+        *("rejected-rows", "evaluation-failures", "experiment-harm", "sample-ratio"),
+        *("model-latency", "overhead-latency", "errors-4xx", "errors-5xx"),
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,15 +133,14 @@ class MonitorAlarms(Construct):
             )
             folder = Construct(self, variant)
             own = len(self.children)
-            for limit, hint in (
-                *((limit, look) for limit in _window_limits(monitor, variant)),
-                *((limit, "") for limit in _endpoint_limits(monitor, variant)),
-            ):
+            for limit, hint in _limits(monitor, variant, look=look):
                 name = deployment.alarm_name(monitor.name, variant, limit.kind)
                 names.append(name)
                 self.children.append(
                     _alarm(folder, limit, name=name, description=where + limit.meaning + hint)
                 )
+            if variant == monitor.rolled_out:
+                continue
             if monitor.endpoint.alarms:
                 name = deployment.alarm_name(monitor.name, variant, "invocations")
                 names.append(name)
@@ -248,6 +229,20 @@ def _volume_alarm(
         evaluation_periods=VOLUME_PERIODS,
         treat_missing_data=GOOD,
     )
+
+
+def _limits(monitor: MonitorConfig, variant: str, *, look: str) -> Iterator[tuple[Limit, str]]:
+    """Yield what rings for a variant, each with where to look."""
+    every = (
+        *((limit, look) for limit in _window_limits(monitor, variant)),
+        *((limit, "") for limit in _endpoint_limits(monitor, variant)),
+    )
+    for limit, hint in every:
+        if variant != monitor.rolled_out:
+            yield limit, hint
+        elif limit.kind in _OF_CHALLENGER:
+            # Once the challenger is gone nothing is published: the alarm must not hold its state.
+            yield replace(limit, missing=GOOD), hint
 
 
 def _window_limits(monitor: MonitorConfig, variant: str) -> Iterator[Limit]:
@@ -365,27 +360,23 @@ def _verdict_limits(monitor: MonitorConfig, variant: str) -> Iterator[Limit]:
 
 
 def _experiment_limits(monitor: MonitorConfig, variant: str) -> Iterator[Limit]:
-    """Yield the limits on the challenger of an experiment: all looks so far are in its values."""
-    for experiment in monitor.experiments:
-        if experiment.challenger != variant:
-            continue
-        page = f" Page: {monitor.name}/experiments/{experiment.name}/report.html in the store."
-        for kind, metric, meaning in _EXPERIMENT_VERDICTS[experiment.kind]:
-            yield Limit(
-                kind=kind,
-                metric=monitor_metric(
-                    metric,
-                    monitor=monitor.name,
-                    variant=variant,
-                    period=_period(monitor.alarm_period),
-                ),
-                comparison=AT_LEAST,
-                threshold=1.0,
-                datapoints=1,
-                periods=1,
-                missing=HOLD,
-                meaning=meaning + page,
-            )
+    """Yield the limits on a challenger: all looks so far are in its values.
+
+    What an experiment decided rings until it is taken out of the monitor's file.
+    """
+    for kind, metric, meaning in experiment_verdicts(monitor, variant):
+        yield Limit(
+            kind=kind,
+            metric=monitor_metric(
+                metric, monitor=monitor.name, variant=variant, period=_period(monitor.alarm_period)
+            ),
+            comparison=AT_LEAST,
+            threshold=1.0,
+            datapoints=1,
+            periods=1,
+            missing=HOLD,
+            meaning=meaning,
+        )
 
 
 def _sound_verdicts(monitor: MonitorConfig) -> Iterator[tuple[str, str, bool, str]]:

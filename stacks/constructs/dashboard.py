@@ -97,7 +97,7 @@ class DeploymentDashboard(Construct):
 def _drift(monitor: MonitorConfig, *, width: int) -> cloudwatch.GraphWidget:
     period = graph_period(monitor)
     lines = []
-    for variant in monitor.endpoint.variants:
+    for variant in monitor.lasting_variants:
         for statistic, word in (
             (cloudwatch.Stats.MAXIMUM, "worst feature"),
             (cloudwatch.Stats.percentile(90), "p90 of the features"),
@@ -148,7 +148,7 @@ def _evidence(monitor: MonitorConfig, *, width: int) -> Iterator[cloudwatch.Grap
             period=graph_period(monitor),
             label=line_label(monitor, variant, words),
         )
-        for variant in monitor.endpoint.variants
+        for variant in monitor.lasting_variants
         for kind, metric, words in (
             ("persistent-drift", "PersistentDrift", "lasting shift"),
             ("joint-drift", "JointDrift", "columns together"),

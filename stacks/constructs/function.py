@@ -217,6 +217,13 @@ class Function(Construct):
 
     def invoke_endpoints(self, names: Iterable[str]) -> None:
         """Let the function ask these SageMaker endpoints for predictions."""
+        self._allow_on_endpoints("sagemaker:InvokeEndpoint", names)
+
+    def describe_endpoints(self, names: Iterable[str]) -> None:
+        """Let the function see how these SageMaker endpoints serve."""
+        self._allow_on_endpoints("sagemaker:DescribeEndpoint", names)
+
+    def _allow_on_endpoints(self, action: str, names: Iterable[str]) -> None:
         # SageMaker writes the names in lower case in ARNs; no two endpoints differ in case alone.
         spellings = sorted({spelling for name in names for spelling in (name, name.lower())})
         if spellings:
@@ -225,9 +232,16 @@ class Function(Construct):
                 stack.format_arn(service="sagemaker", resource="endpoint", resource_name=spelling)
                 for spelling in spellings
             ]
-            self.role.add_to_policy(
-                iam.PolicyStatement(actions=["sagemaker:InvokeEndpoint"], resources=arns)
-            )
+            self.role.add_to_policy(iam.PolicyStatement(actions=[action], resources=arns))
+
+    def get_metrics(self) -> None:
+        """Let the function read metrics. GetMetricData knows neither resources nor conditions."""
+        self.role.add_to_policy(
+            iam.PolicyStatement(actions=["cloudwatch:GetMetricData"], resources=["*"])
+        )
+        acknowledge_wildcards(
+            self, ["*"], "GetMetricData, which only reads, knows no resources and no conditions."
+        )
 
     def put_metrics(self, namespaces: Iterable[str]) -> None:
         """Let the function publish metrics in these namespaces through the API.

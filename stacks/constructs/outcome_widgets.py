@@ -115,7 +115,7 @@ def _lines(monitor: MonitorConfig, names: Sequence[tuple[str, str]]) -> list[clo
             period=graph_period(monitor),
             label=line_label(monitor, variant, words),
         )
-        for variant in monitor.endpoint.variants
+        for variant in monitor.lasting_variants
         for name, words in names
     ]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import time
+import urllib.error
+import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -67,6 +69,25 @@ MACHINE = """{
 REFUSE = """
 def handler(event, context):
     return {"batchItemFailures": [{"itemIdentifier": r["messageId"]} for r in event["Records"]]}
+"""
+
+ECHO = """
+import base64, json
+def handler(event, context):
+    assert event["version"] == "2.0", event
+    body = event.get("body") or ""
+    if event["isBase64Encoded"]:
+        body = base64.b64decode(body).decode()
+    return {
+        "statusCode": 410 if body else 200,
+        "headers": {"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-store"},
+        "body": json.dumps([
+            event["requestContext"]["http"]["method"],
+            event["rawPath"],
+            event["rawQueryString"],
+            body,
+        ]),
+    }
 """
 
 IMPORT = """
@@ -138,6 +159,14 @@ def template(rule: str = "ALARM(probe-quiet)") -> dict[str, Any]:
                 },
             },
             "Refuse": function(REFUSE),
+            "Echo": function(ECHO),
+            "EchoUrl": {
+                "Type": "AWS::Lambda::Url",
+                "Properties": {
+                    "AuthType": "NONE",
+                    "TargetFunctionArn": {"Fn::GetAtt": ["Echo", "Arn"]},
+                },
+            },
             "Objects": {
                 "Type": "AWS::S3::Bucket",
                 "Properties": {
@@ -229,8 +258,17 @@ def template(rule: str = "ALARM(probe-quiet)") -> dict[str, Any]:
         },
         "Outputs": {
             name: {"Value": {"Ref": name}}
-            for name in ("Measure", "Heard", "Undelivered", "Objects", "DeadLetters", "Machine")
-        },
+            for name in (
+                "Measure",
+                "Heard",
+                "Undelivered",
+                "Objects",
+                "DeadLetters",
+                "Machine",
+                "Echo",
+            )
+        }
+        | {"EchoUrl": {"Value": {"Fn::GetAtt": ["EchoUrl", "FunctionUrl"]}}},
     }
 
 
@@ -452,6 +490,24 @@ def test_a_state_machine_catches_a_function_error_by_its_name(probe: Probe) -> N
     assert json.loads(execution["output"]) == {"machine": machine}
     [listed] = machines.list_executions(stateMachineArn=machine)["executions"]
     assert listed["executionArn"] == started
+
+
+def test_a_browser_on_this_machine_reaches_a_function_by_its_url(probe: Probe) -> None:
+    url = probe.outputs["EchoUrl"]
+    assert url.startswith(f"{probe.aws.endpoint_url}/")
+    config = probe.aws.client("lambda").get_function_url_config(FunctionName=probe.outputs["Echo"])
+    assert config["FunctionUrl"] == url
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    with direct.open(f"{url}?monitor=flights&answer=approve", timeout=30) as answer:
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert json.load(answer) == ["GET", "/", "monitor=flights&answer=approve", ""]
+
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        direct.open(f"{url}?", data=b"id=a_-1&answer=approve", timeout=30)
+    with caught.value as refused:
+        assert refused.code == 410
+        assert json.load(refused) == ["POST", "/", "", "id=a_-1&answer=approve"]
 
 
 def test_a_stack_update_changes_a_composite_alarm_and_its_deletion_removes_it(

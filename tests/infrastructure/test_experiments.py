@@ -81,15 +81,28 @@ def test_the_function_reads_and_writes_the_rooms_of_its_step_only(stacks: Synthe
     }
     assert grants(stacks, "experiment", "s3:PutObject") == {"blocks", "decision", "merged"}
     assert may(stacks, "experiment", "s3:ListBucket", STORE)
+    assert may(stacks, "experiment", "cloudwatch:GetMetricData", "*")
+    # The weights are the user's: they are looked up.
+    endpoint = "arn:aws:sagemaker:eu-west-1:123456789012:endpoint/"
+    for name, seen in (("churn", True), ("seconds", True), ("plain", False)):
+        allowed = may(stacks, "experiment", "sagemaker:DescribeEndpoint", endpoint + name)
+        assert allowed == seen
     for action in ("sagemaker:InvokeEndpoint", "sns:Publish", "cloudwatch:PutMetricData"):
         assert not may(stacks, "experiment", action, "*")
+    assert not may(stacks, "experiment", "s3:GetObject", f"{STORE}/m/rollout.json")
 
 
 def test_each_kind_of_experiment_brings_its_own_rooms_only() -> None:
-    of_test = synthesize(compared("churn", AB))
+    endpoint = {"name": "Churn-EU", "variants": ["blue", "green"]}
+    of_test = synthesize(compared("churn", AB, endpoint=endpoint))
     assert not grants(of_test, "experiment", "s3:GetObject") & {"predictions", "matched"}
     assert grants(of_test, "experiment", "s3:PutObject") == {"blocks", "decision"}
+    # SageMaker writes names in lower case in ARNs.
+    described = "arn:aws:sagemaker:eu-west-1:123456789012:endpoint/churn-eu"
+    assert may(of_test, "experiment", "sagemaker:DescribeEndpoint", described)
+    assert not may(of_test, "experiment", "cloudwatch:GetMetricData", "*")
     of_shadow = synthesize(compared("churn", SHADOW))
+    assert not may(of_shadow, "experiment", "sagemaker:DescribeEndpoint", described)
     assert not grants(of_shadow, "experiment", "s3:GetObject") & {"inputs", "outcomes"}
 
 

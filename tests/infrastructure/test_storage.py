@@ -69,11 +69,11 @@ def test_rows_of_the_traffic_expire_and_the_record_of_decisions_does_not(
     expiring = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "Prefix" in rule}
     for name in ("churn", "churn-by-region", "fraud"):
         assert expiring[f"{name}/quarantine/"] == 30
-        assert expiring[f"{name}/retraining/"] == 90
+        assert expiring[f"{name}/retraining/"] == expiring[f"{name}/approvals/"] == 90
         assert expiring[f"{name}/rollups/"] == expiring[f"{name}/profiles/"] == 400
         for room in ("predictions", "labels", "samples"):
             assert expiring[f"{name}/{room}/"] == 105
-    assert len(expiring) == 3 * 7
+    assert len(expiring) == 3 * 8
     # Nothing else expires: no rule without a prefix has a term for current objects.
     assert not [rule for rule in rules if "ExpirationInDays" in rule and "Prefix" not in rule]
 

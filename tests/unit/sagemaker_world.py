@@ -76,7 +76,7 @@ class MemoryAccount:
     def publish(self, metrics: Sequence[MetricValues]) -> None:
         self.metrics.extend(metrics)
 
-    def send_event(self, *, kind: str, resource: str, detail: dict[str, Any]) -> None:
+    def send_event(self, *, kind: str, resources: Sequence[str], detail: dict[str, Any]) -> None:
         self.events.append((kind, json.loads(json.dumps(detail))))
 
     def log(self, *, group: str, stream: str, text: str) -> None:
@@ -115,7 +115,7 @@ class World:
 
     def __init__(self, **settings: Any) -> None:
         self.account = MemoryAccount()
-        pace = Pace(haste=6000, provisioning=0.01, polling=0.005)
+        pace = Pace(haste=6000, provisioning=0.01, polling=0.005, shortest_baking=0)
         self.service = SageMaker(around=self.account, **({"pace": pace} | settings))
         self.sagemaker = self._client("sagemaker")
         self.runtime = self._client("sagemaker-runtime")
@@ -172,7 +172,11 @@ class World:
     def create_config(
         self, name: str, weights: dict[str, float], *, shadow: str | None = None, **more: Any
     ) -> None:
-        """Make an endpoint configuration of models by weight, which their variants are named by."""
+        """Make an endpoint configuration of models by weight.
+
+        A variant has the name of its model; ``challenger as champion`` is a model with the name of
+        another one's variant.
+        """
         shadows = {} if shadow is None else {"ShadowProductionVariants": [variant(shadow, 1.0)]}
         self.sagemaker.create_endpoint_config(
             EndpointConfigName=name,
@@ -206,10 +210,16 @@ class World:
         """The variants that answer a number of calls."""
         return [self.invoke()["InvokedProductionVariant"] for _ in range(calls)]
 
+    def directions(self, calls: int) -> list[str]:
+        """Which way the models look that answer a number of calls."""
+        scores = (float(self.invoke("1.5,a")["Body"].read()) for _ in range(calls))
+        return ["up" if score > 0.5 else "down" for score in scores]
+
 
 def variant(model: str, weight: float) -> dict[str, Any]:
+    model, _, name = model.partition(" as ")
     return {
-        "VariantName": model,
+        "VariantName": name or model,
         "ModelName": model,
         "InstanceType": "ml.m5.large",
         "InitialInstanceCount": 1,

@@ -291,25 +291,6 @@ def test_metrics_of_outcomes_under_model_monitors_names_are_billed_per_feature_a
     assert compatible(**LABELLED) > compatible()
 
 
-def test_experiments_are_billed_only_where_a_monitor_has_them() -> None:
-    sides: dict[str, Any] = {
-        "name": "june",
-        "champion": "a",
-        "challenger": "b",
-        "since": "2026-06-01T00:00:00Z",
-    }
-    tested = {**sides, "kind": "ab", "primary": {"name": "accuracy"}}
-    two = {**LABELLED, "endpoint": {"name": "churn", "variants": ["a", "b"]}}
-    plain = estimate_monitor(monitor(**two), USUAL)
-    assert not [item for item in plain.items if "experiment" in item.what]
-    for experiment, alarms in ((tested, 2), ({**sides, "kind": "shadow"}, 1)):
-        config = monitor(**two, experiments=[experiment])
-        assert estimate_monitor(config, USUAL).total > plain.total
-        assert cost(config, "CloudWatch", "metrics of experiments") == pytest.approx(4 * 0.30)
-        more = cost(config, "CloudWatch", "alarms") - cost(monitor(**two), "CloudWatch", "alarms")
-        assert more == pytest.approx(alarms * 0.10)
-
-
 def test_a_retraining_that_takes_several_alarms_has_one_for_each_variant() -> None:
     retrained = {"prediction": "p", "label": "l"}
     several = monitor(**retrained, retraining={"enabled": True})
@@ -327,15 +308,26 @@ def test_hooks_have_a_metric_each() -> None:
     assert cost(hooked, "CloudWatch", "metrics of the monitor") == pytest.approx(14 * 0.30)
 
 
+SHADOW: dict[str, Any] = {
+    "name": "june",
+    "kind": "shadow",
+    "champion": "a",
+    "challenger": "b",
+    "since": "2026-06-01T00:00:00Z",
+}
+
+
 def test_every_price_is_used() -> None:
     configs = (
         monitor(window="1h", model_monitor_metrics={"schedule": "s"}),
         parse_monitor(
             {
                 "name": "other",
-                "endpoint": {"name": "other"},
+                "endpoint": {"name": "other", "variants": ["a", "b"]},
                 "prediction": "p",
                 "label": "l",
+                "outcomes": {},
+                "experiments": [SHADOW],
                 "alarms": {"period": "10s"},
                 "retraining": {"enabled": True},
             },

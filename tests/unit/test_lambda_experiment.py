@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from driftgauge.errors import ConfigError, ConflictError, StoreError
+from driftgauge.errors import ConflictError, ObjectNotFoundError, StoreError
 from driftgauge.experiments.verdict import ExperimentVerdict, decode_experiment_verdict
 from driftgauge.store import S3Objects
 from tests.unit.experiment_store import (
@@ -348,6 +348,17 @@ def test_people_are_told_the_decision_with_its_evidence(
     assert f"s3://{STORE}/loans/experiments/june/report.html" in text
 
 
-def test_a_decision_on_an_experiment_that_is_gone_is_an_error(world: World) -> None:
-    with pytest.raises(ConfigError, match="no experiment 'may'"):
+def test_a_decision_on_an_experiment_that_left_the_file_is_told_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge(world, both(world, range(5), right=0.9))
+    world.put(STORE, "loans/experiments/may/decision.json", world.store.objects.read(DECISION))
+    inbox = Inbox(monkeypatch)
+    world.function("runtime").runtime.cache_clear()
+    assert world.call("notify", created(STORE, "loans/experiments/may/decision.json", "tag"))
+    assert "green is better than blue" in inbox.read()[0]["subject"]
+
+
+def test_a_decision_that_is_gone_is_an_error(world: World) -> None:
+    with pytest.raises(ObjectNotFoundError, match="may/decision"):
         world.call("notify", created(STORE, "loans/experiments/may/decision.json", "tag"))

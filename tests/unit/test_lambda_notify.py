@@ -266,7 +266,20 @@ COMPARISON = {
 }
 
 
-@pytest.mark.parametrize("stage", ["started", "skipped", "approval", "promoted", "kept", "failed"])
+@pytest.mark.parametrize(
+    "stage",
+    [
+        "started",
+        "skipped",
+        "approval",
+        "rollout",
+        "promoted",
+        "kept",
+        "failed",
+        "restored",
+        "stuck",
+    ],
+)
 def test_every_stage_of_a_retraining_is_told(stage: str, world: World, inbox: Inbox) -> None:
     message = retraining(stage, comparison=COMPARISON, version="v2", token="a-token")
     assert world.call("notify", {"retraining": message})["sent"] is True

