@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import takewhile
-from os.path import commonprefix
+from posixpath import commonpath
 
 from driftgauge.config import MonitorConfig
 from driftgauge.errors import ConflictError, ExperimentError, ObjectNotFoundError
@@ -150,7 +150,7 @@ class _Reader:
         names = list(keys)
         if not names:
             return []
-        folder = commonprefix([names[0], names[-1]])
+        folder = commonpath([names[0], names[-1]])
         listed = self.store.objects.list(folder, after=names[0].removesuffix(_REPORTED))
         known = takewhile(lambda info: info.key <= names[-1], listed)
         return [keys[info.key] for info in known if info.key in keys]

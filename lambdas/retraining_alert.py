@@ -105,13 +105,18 @@ def retraining_alert(
 
 
 def readable_reason(cause: str) -> str:
-    """Return the message inside the JSON that Step Functions gives as a Lambda error's cause."""
+    """Return the message inside the JSON that Step Functions gives as the cause of an error.
+
+    Of a Lambda function it is the error's, of a training job the whole of its description.
+    """
     try:
         detail = json.loads(cause)
     except ValueError:
         return cause
     if isinstance(detail, dict) and "errorMessage" in detail:
         return f"{detail.get('errorType', 'Error')}: {detail['errorMessage']}"
+    if isinstance(detail, dict) and "FailureReason" in detail:
+        return str(detail["FailureReason"])
     return cause
 
 

@@ -1,8 +1,8 @@
 """What the function ``promote`` is replaced by in the end-to-end tests: it dies when it is told to.
 
 It is put into the function's code at its top level. An object ``crash`` in a monitor's part of the
-store says how it dies, once: ``before`` it moves the pointer, with the execution stopped as well;
-or ``after`` that, before the roll-out is recorded as promoted.
+store says how it dies, once: ``before`` it moves the pointer, or ``after`` that, before the roll-out
+is recorded as promoted. With ``, stopped`` the execution is stopped as well.
 """
 
 from __future__ import annotations
@@ -19,13 +19,18 @@ from lambdas import promote
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Promote, or die on the way."""
     if event["outcome"] == "promoted":
-        moment = _take(f"{event['plan']['monitor']}/crash")
+        moment, _, stopped = _take(f"{event['plan']['monitor']}/crash").partition(", ")
+        execution = event["plan"]["execution_arn"] if stopped else ""
+
+        def die(*_: object) -> None:
+            if execution:
+                boto3.client("stepfunctions").stop_execution(executionArn=execution)
+            os._exit(1)
+
         if moment == "before":
-            execution = event["plan"]["execution_arn"]
-            boto3.client("stepfunctions").stop_execution(executionArn=execution)
-            _die()
+            die()
         elif moment == "after":
-            setattr(promote, "change_rollout", _die)  # noqa: B010 - it is not promote's own
+            setattr(promote, "change_rollout", die)  # noqa: B010 - it is not promote's own
     concluded: dict[str, Any] = promote.handler(event, context)
     return concluded
 
@@ -39,7 +44,3 @@ def _take(key: str) -> str:
         return ""
     s3.delete_object(Bucket=bucket, Key=key)
     return text
-
-
-def _die(*_: object) -> None:
-    os._exit(1)

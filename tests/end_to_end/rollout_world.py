@@ -46,9 +46,16 @@ ROWS_A_REQUEST = 50
 # Requests a minute of the stories whose challengers are compared on live traffic.
 LIVE: Mapping[str, int] = {"better": 60, "harmful": 200, "equal": 160}
 # For what takes a comparison: two or three minutes, more where a window was not enough.
-PATIENCE = 480.0
+PATIENCE = 360.0
 _PAST_WINDOWS, _PAST_REQUESTS = 3, 10
 _MINUTE = timedelta(minutes=1)
+# What a roll-out does, of the states that it passes.
+_DEEDS = frozenset(
+    {
+        *("CreateEndpointConfig", "UpdateEndpoint", "SetWeights", "AwaitVerdict"),
+        *("Promote", "ApproveModel", "RejectModel", "RollBack"),
+    }
+)
 Found = TypeVar("Found")
 Labels = dict[str, NDArray[np.float64]]
 
@@ -344,6 +351,10 @@ class Story:
         """Return the names of the states that an execution entered."""
         return [step.name for step in self.observer.steps(execution)]
 
+    def deeds(self, execution: Execution) -> list[str]:
+        """Return the states by which an execution's roll-out changed or awaited something."""
+        return [step for step in self.steps(execution) if step in _DEEDS]
+
     def crash(self, moment: str) -> None:
         """Let the next promotion crash; see ``rollout_crash``."""
         self.observer.store.objects.write(f"{self.name}/crash", moment.encode())
@@ -354,14 +365,15 @@ class Story:
         """Wait for a message about the monitor whose subject and text hold some words."""
 
         def probe() -> bool | None:
-            self._messages += [(one.subject, one.text) for one in self.observer.messages()]
-            return (
-                any(
-                    self.name in subject and title in subject and text in said
-                    for subject, said in self._messages
-                )
-                or None
+            # Texts are broken into lines.
+            self._messages += [
+                (one.subject, " ".join(one.text.split())) for one in self.observer.messages()
+            ]
+            found = (
+                f": {self.name}: " in subject and title in subject and text in said
+                for subject, said in self._messages
             )
+            return any(found) or None
 
         return self.wait(f"a message of {title!r} and {text!r}", probe)
 
@@ -397,6 +409,36 @@ class Story:
         """Return what is known of the newest roll-out."""
         return read_rollout(self.observer.store)
 
+    @property
+    def alarm(self) -> str:
+        """Name of the alarm that stands for all of the monitor's."""
+        return f"{self.observer.deployment}-{self.name}"
+
+    def rings(self) -> bool:
+        """Tell whether the monitor's alarm is in ALARM."""
+        answer = self.observer.cloudwatch.describe_alarms(
+            AlarmNames=[self.alarm], AlarmTypes=["CompositeAlarm"]
+        )
+        return [one["StateValue"] for one in answer["CompositeAlarms"]] == ["ALARM"]
+
+    def rang(self, kind: str) -> bool:
+        """Tell whether an alarm of the challenger has been in ALARM."""
+        name = f"{self.alarm}-{CHALLENGER}-{kind}"
+        answer = self.observer.cloudwatch.describe_alarm_history(
+            AlarmName=name, HistoryItemType="StateUpdate"
+        )
+        return any("to ALARM" in one["HistorySummary"] for one in answer["AlarmHistoryItems"])
+
+    def is_restored(self) -> bool:
+        """Tell whether all is as it was before the roll-out, and no challenger is approved."""
+        record = self.rollout()
+        return (
+            self.state() == self.before
+            and record is not None
+            and (record.status, record.before.config) == ("restored", self.before.config)
+            and "Approved" not in self.packages()
+        )
+
     def packages(self) -> list[str]:
         """Return the approval status of every model package, the oldest first."""
         listed = self.sagemaker.list_model_packages(
@@ -406,26 +448,25 @@ class Story:
         )
         return [one["ModelApprovalStatus"] for one in listed["ModelPackageSummaryList"]]
 
-    def is_promoted(self, execution: Execution) -> bool:
-        """Tell whether endpoint, pointer, baseline and record all name an execution's challenger.
+    def serves_challenger(self) -> bool:
+        """Tell whether endpoint, pointer, baseline and record agree on the newest challenger.
 
         The endpoint serves it as the champion's variant, with all of the traffic.
         """
-        version = execution.output["version"]
-        state, record = self.state(), self.rollout()
+        record, state = self.rollout(), self.state()
+        assert record is not None
+        version = record.challenger
         shown = self.sagemaker.describe_endpoint_config(EndpointConfigName=state.config)
         [variant] = shown["ProductionVariants"]
         store = self.observer.store
         return (
-            state.config == f"driftgauge-{self.name}-{version}-full"
+            record.status == "promoted"
+            and state.config == f"driftgauge-{self.name}-{version}-full"
             and variant["ModelName"] == f"driftgauge-{self.name}-{version}"
             and "ShadowProductionVariants" not in shown
             and state.weights == {CHAMPION: 1.0}
             and (state.baseline, state.model) == (version, version)
             and bool(store.objects.read(store.baseline_key(version, "baseline.json")))
-            and record is not None
-            and (record.challenger, record.status) == (version, "promoted")
-            and self.packages()[-1] == "Approved"
         )
 
     def experiment(self, stage: str) -> ExperimentVerdict | ShadowVerdict:

@@ -17,6 +17,8 @@ from tests.infrastructure.synthesized import (
     synthesize,
 )
 
+STEPS = ("guard", "prepare", "train", "compare", "promote", "baseline", "notify")
+
 
 def machine(stacks: Synthesized, monitor: str) -> Resource:
     name = f"{'driftgauge' if monitor == 'flight-delays' else 'staging'}-{monitor}-retraining"
@@ -40,15 +42,27 @@ def test_every_placeholder_of_the_definition_is_filled_and_no_other_is_given(
 
 def test_each_step_is_the_function_of_its_verb(default: Synthesized) -> None:
     given = machine(default, "flight-delays").properties["DefinitionSubstitutions"]
-    assert len(given) == 7
-    for placeholder, arn in given.items():
-        verb = placeholder.removesuffix("FunctionArn").lower()
-        assert arn == f"<{default.function(verb).logical_id}.Arn>"
+    assert len(given) == 9
+    for verb in STEPS:
+        arn = f"<{default.function(verb).logical_id}.Arn>"
+        assert given[f"{verb.capitalize()}FunctionArn"] == arn
+
+
+def test_the_steps_of_roll_outs_are_named_but_not_there_where_nothing_is_rolled_out(
+    default: Synthesized,
+) -> None:
+    given = machine(default, "flight-delays").properties["DefinitionSubstitutions"]
+    handlers = {one.properties.get("Handler") for one in default.all("AWS::Lambda::Function")}
+    for verb in ("rollout", "verdict"):
+        arn = f"arn:aws:lambda:eu-west-1:123456789012:function:driftgauge-{verb}"
+        assert given[f"{verb.capitalize()}FunctionArn"] == arn
+        assert f"lambdas.{verb}.handler" not in handlers
+        assert not allows(statements(default, "flight-delays"), "lambda:InvokeFunction", arn)
 
 
 def test_the_machine_may_call_its_steps(default: Synthesized) -> None:
-    given = machine(default, "flight-delays").properties["DefinitionSubstitutions"]
-    for arn in given.values():
+    for verb in STEPS:
+        arn = f"<{default.function(verb).logical_id}.Arn>"
         assert allows(statements(default, "flight-delays"), "lambda:InvokeFunction", arn)
     profile = f"<{default.function('profile').logical_id}.Arn>"
     assert not allows(statements(default, "flight-delays"), "lambda:InvokeFunction", profile)

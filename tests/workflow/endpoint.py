@@ -11,6 +11,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from moto.core.models import botocore_stubber
 
 from local.sagemaker import Pace, SageMaker
 from local.sagemaker.surroundings import Location
@@ -95,8 +96,9 @@ class Serving(sagemaker_world.World):
             name,  # type: ignore[call-overload]
             config=Config(retries={"max_attempts": 0}),
         )
-        # Before moto, which would answer.
-        client.meta.events.register_first("before-send", self._answer)
+        # moto answers as well, with what it does not have.
+        client.meta.events.unregister("before-send", botocore_stubber)
+        client.meta.events.register("before-send", self._answer)
         return client
 
     def describe(self) -> dict[str, Any]:

@@ -145,17 +145,17 @@ def scenery(
 ) -> Iterator[Scene]:
     """A drifted monitor whose challengers are rolled out by a strategy."""
     accuracy = {"primary": {"name": "accuracy"}, "min_duration": "1s"}
-    judged_by: dict[str, Any] = {
+    judged_by: dict[str, dict[str, Any]] = {
         "direct": {},
         "ab": {"ab": accuracy},
         "shadow_canary": {"canary": {**accuracy, "share": 0.1}},
-    }[strategy]
+    }
     settings = {
         "trainer": trainer,
         "rollout": {
             "strategy": strategy,
             "role_arn": "arn:aws:iam::123456789012:role/serving",
-            **judged_by,
+            **judged_by[strategy],
             **rollout,
         },
         **(retraining or {}),

@@ -14,7 +14,7 @@ from tests.workflow.endpoint import (
     GROUP,
 )
 from tests.workflow.machine import substituted
-from tests.workflow.rollout_paths import PATHS, told_once
+from tests.workflow.rollout_paths import PATHS, WAIT, told_once
 from tests.workflow.rollout_scene import ALARM, GUARDING, ring
 from tests.workflow.test_retraining import PATHS as PATHS_WITHOUT
 
