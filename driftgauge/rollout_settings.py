@@ -123,7 +123,9 @@ class RollOutSettings(Settings):
         Field(
             default_factory=dict,
             max_length=100,
-            description="Environment variables of the serving container.",
+            description=(
+                "Environment variables of the serving container, on top of the champion's."
+            ),
         )
     )
     model_package_group: Annotated[str, Field(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")] | (

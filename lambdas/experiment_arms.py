@@ -254,10 +254,24 @@ def _plan(reader: _Reader, settings: AbMonitorSettings) -> ExperimentPlan | None
     return plan
 
 
+def past_windows(config: MonitorConfig, since: datetime) -> list[Window]:
+    """Return the whole windows before an experiment that its plan is made from.
+
+    Parameters
+    ----------
+    config : MonitorConfig
+    since : datetime
+        When it began, which may be anywhere within a window.
+    """
+    # Of two windows' time one is whole.
+    first = since - max(_PAST, 2 * config.window)
+    between = config.grid.between(first, since)
+    return [one for one in between if one.start >= first and one.end <= since]
+
+
 def _new_plan(reader: _Reader, settings: AbMonitorSettings) -> ExperimentPlan:
-    grid, since = reader.config.grid, settings.since
-    first = since - max(_PAST, reader.config.window)
-    windows = [one for one in grid.between(first, since) if one.start >= first and one.end <= since]
+    since = settings.since
+    windows = past_windows(reader.config, since)
     arms = reader.arms(settings.champion, reader.evaluated(settings.champion, windows))
     past = sum(arms, Arm())
     for metric in (settings.primary, *settings.guardrails):
@@ -265,7 +279,7 @@ def _new_plan(reader: _Reader, settings: AbMonitorSettings) -> ExperimentPlan:
         if rows < settings.min_rows:
             raise ExperimentError(
                 f"{settings.champion} has {rows:,} rows with {metric.name} from "
-                f"{format_time(first)} to {format_time(since)}, fewer than min_rows: labels may "
-                "still come; else begin later"
+                f"{format_time(windows[0].start)} to {format_time(windows[-1].end)}, fewer than "
+                "min_rows: labels may still come; else begin later"
             )
     return plan_experiment(settings, past=past, period=len(arms) * reader.config.window)

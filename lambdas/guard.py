@@ -17,6 +17,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from driftgauge.config import MonitorConfig
+from driftgauge.errors import StoreError
 from driftgauge.retraining_settings import SageMakerPipeline, SageMakerTrainer
 from driftgauge.store import MonitorStore
 from driftgauge.windows import format_duration, parse_time
@@ -89,7 +90,7 @@ def make_plan(run: Runtime, config: MonitorConfig, event: dict[str, Any]) -> Pla
         trainer_function_arn=retraining.trainer_function_arn or "",
         sagemaker=training_job(run, config, store, files=files, version=version),
         pipeline=pipeline_run(run, config, store, files=files, version=version),
-        rollout=rollout_plan(config, version=version),
+        rollout=replace(rollout_plan(config, version=version), package=decision.package),
         approval=retraining.approval,
         approval_timeout=int(retraining.approval_timeout.total_seconds()),
     )
@@ -97,12 +98,16 @@ def make_plan(run: Runtime, config: MonitorConfig, event: dict[str, Any]) -> Pla
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What an execution is to do: ``go`` and retrain, restore, or nothing."""
+    """What an execution is to do: ``go`` and retrain, restore, or nothing.
+
+    ``package`` is the model package of the challenger that is taken back, if it has one.
+    """
 
     go: bool = False
     action: Action = "retrain"
     notify: bool = True
     reason: str = ""
+    package: str = ""
 
 
 def decide(
@@ -154,9 +159,15 @@ def _unfinished(
     if record.stage == "full" and names_challenger(store.read_current()[0], record):
         # It ended between the two writes of its promotion, and all else was done.
         change_rollout(store, lambda found: _promoted(found, record))
+        if record.package:
+            logger.warning(
+                "the model package of a promotion that was interrupted is pending: approve it",
+                monitor=config.name,
+                package=record.package,
+            )
         return None
     reason = f"the roll-out of {record.challenger} by execution {name} ended half-way"
-    return _restoring(store, config, reason)
+    return _restoring(store, config, record, reason)
 
 
 def _promoted(found: RollOut | None, record: RollOut) -> RollOut | None:
@@ -175,12 +186,15 @@ def _taken_back(store: MonitorStore, config: MonitorConfig, record: RollOut | No
             reason=f"the roll-out of {record.challenger} is not the newest promotion: baseline "
             f"{current.baseline} is in force since {current.since:%Y-%m-%d %H:%M} UTC"
         )
-    return _restoring(store, config, f"the roll-out of {record.challenger} is taken back by hand")
+    reason = f"the roll-out of {record.challenger} is taken back by hand"
+    return _restoring(store, config, record, reason)
 
 
-def _restoring(store: MonitorStore, config: MonitorConfig, reason: str) -> Decision:
+def _restoring(
+    store: MonitorStore, config: MonitorConfig, record: RollOut, reason: str
+) -> Decision:
     if config.rollout is not None:
-        return Decision(action="restore", reason=reason)
+        return Decision(action="restore", reason=reason, package=record.package)
     return Decision(
         reason=f"{reason}, but monitor {config.name} has no `retraining.rollout` any more: put it "
         f"back and start this again; or, if the endpoint serves as it should, delete "
@@ -208,15 +222,24 @@ def earlier_execution(state_machine: str, execution: str, started: datetime) -> 
     names break ties. Step Functions lists executions with a short delay. Should two miss each
     other, the promotion's conditional write still lets only one of them through; and those that
     are listed but have ended meanwhile do not count.
+
+    Raises
+    ------
+    StoreError
+        If Step Functions cannot be asked now: the state machine tries that again.
     """
     import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
 
     running = boto3.client("stepfunctions").get_paginator("list_executions")
-    others = [
-        (one["startDate"], one["executionArn"])
-        for page in running.paginate(stateMachineArn=state_machine, statusFilter="RUNNING")
-        for one in page["executions"]
-    ]
+    try:
+        others = [
+            (one["startDate"], one["executionArn"])
+            for page in running.paginate(stateMachineArn=state_machine, statusFilter="RUNNING")
+            for one in page["executions"]
+        ]
+    except (BotoCoreError, ClientError) as error:
+        raise StoreError(f"Step Functions does not list executions: {error}") from error
     mine = next((one for one in others if one[1] == execution), (started, execution))
     earlier = (arn for _, arn in sorted(one for one in others if one < mine))
     still = next((arn for arn in earlier if not has_ended(arn)), None)
@@ -224,16 +247,24 @@ def earlier_execution(state_machine: str, execution: str, started: datetime) -> 
 
 
 def has_ended(execution: str) -> bool:
-    """Tell whether an execution has ended, or is so old that Step Functions knows it no more."""
+    """Tell whether an execution has ended, or is so old that Step Functions knows it no more.
+
+    Raises
+    ------
+    StoreError
+        If Step Functions cannot be asked now.
+    """
     import boto3
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         found = boto3.client("stepfunctions").describe_execution(executionArn=execution)
     except ClientError as error:
         if error.response["Error"]["Code"] == "ExecutionDoesNotExist":
             return True
-        raise
+        raise StoreError(f"execution {execution} cannot be described: {error}") from error
+    except BotoCoreError as error:
+        raise StoreError(f"execution {execution} cannot be described: {error}") from error
     return found["status"] not in ("RUNNING", "PENDING_REDRIVE")
 
 

@@ -56,7 +56,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         prediction=prediction,
         window=window,
     )
-    reason = shortage(config, counts)
+    reason = shortage(config, counts) or incomparable(run, config, current.baseline)
     if not reason:
         write_rows(store, config, plan, rows)
     logger.info(
@@ -180,6 +180,23 @@ def shortage(config: MonitorConfig, counts: JoinCounts) -> str:
             f"retraining.min_label_coverage is {settings.min_label_coverage:.0%}"
         )
     return ""
+
+
+def incomparable(run: Runtime, config: MonitorConfig, baseline: str) -> str:
+    """Return why a roll-out could never compare a challenger with the champion, or ''.
+
+    Found here, before anything is trained: a stage would wait for its verdict till its limit.
+    """
+    if config.rolled_out is None:
+        return ""
+    found = run.outcome_baseline(run.store(config.name), baseline)
+    if found is not None and found.spec is not None:
+        return ""
+    return (
+        f"baseline {baseline} knows no outcomes, by which a roll-out compares a challenger with "
+        "the champion: make it again from training data that has the columns "
+        f"{config.prediction} and {config.label}"
+    )
 
 
 def write_rows(store: MonitorStore, config: MonitorConfig, plan: Plan, rows: ServedRows) -> None:

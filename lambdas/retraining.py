@@ -116,6 +116,9 @@ class RollOutPlan:
         Of the container that serves it.
     group : str
         Group of the model registry; empty if challengers are not registered.
+    package : str
+        ARN of the model package of a challenger that is taken back; empty if it was not
+        registered, and for a new one.
     stage_limit : int
         Seconds that a stage may take.
     """
@@ -128,6 +131,7 @@ class RollOutPlan:
     role_arn: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     group: str = ""
+    package: str = ""
     stage_limit: int = 1
 
 
@@ -188,9 +192,9 @@ class Step:
     Attributes
     ----------
     action : str
-        ``"wait"`` for what is under way; ``"create"`` an endpoint configuration, ``"update"`` the
-        endpoint or ``"weigh"`` its variants with ``request``; ``"reached"``: nothing;
-        ``"failed"``: the stage cannot be reached.
+        ``"wait"`` for what is under way; make the challenger's ``"model"``, ``"create"`` an
+        endpoint configuration, ``"update"`` the endpoint or ``"weigh"`` its variants with
+        ``request``; ``"reached"``: nothing; ``"failed"``: the stage cannot be reached.
     request : dict
         Of SageMaker's API, for integrations that take all of its members; empty where none is
         made.
@@ -208,7 +212,7 @@ class Step:
         In words, for people.
     """
 
-    action: Literal["wait", "create", "update", "weigh", "reached", "failed"]
+    action: Literal["wait", "model", "create", "update", "weigh", "reached", "failed"]
     request: dict[str, Any] = field(default_factory=dict)
     then: Literal["", "compare", "next", "promote", "restored", "keep"] = ""
     stage: str

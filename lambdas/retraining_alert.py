@@ -7,7 +7,15 @@ from typing import Any
 
 from driftgauge.report.alert import Alert, AlertLink, AlertSection, Tone
 from driftgauge.rollout_settings import RollOutSettings
-from lambdas.rollout_alert import by_hand, end_summary, stage_facts, stage_summary, stage_title
+from lambdas.rollout_alert import (
+    by_hand,
+    end_summary,
+    is_unfinished,
+    recovery,
+    stage_facts,
+    stage_summary,
+    stage_title,
+)
 from lambdas.rollout_record import RollOut
 
 _STAGES: dict[str, tuple[Tone, str, str]] = {
@@ -72,7 +80,7 @@ def retraining_alert(
     """
     stage = str(message["stage"])
     tone, title, summary = _STAGES[stage]
-    told = end_summary(stage) if settings is not None else ""
+    told = end_summary(stage, record) if settings is not None else ""
     if stage == "rollout":
         rolled = str(message.get("rollout_stage", ""))
         title, told = stage_title(rolled), stage_summary(rolled, settings)
@@ -100,7 +108,7 @@ def retraining_alert(
             *answers,
             AlertLink(label="Execution", target=f"{console}#/v2/executions/details/{execution}"),
         ),
-        steps=_steps(message, monitor) if stage != "stuck" else by_hand(monitor, record),
+        steps=by_hand(monitor, record) if stage == "stuck" else _steps(message, monitor, record),
     )
 
 
@@ -136,7 +144,7 @@ def _comparison_section(comparison: dict[str, Any]) -> AlertSection:
     )
 
 
-def _steps(message: dict[str, Any], monitor: str) -> tuple[str, ...]:
+def _steps(message: dict[str, Any], monitor: str, record: RollOut | None) -> tuple[str, ...]:
     if message["stage"] == "approval":
         token = str(message["token"])
         return (
@@ -144,6 +152,11 @@ def _steps(message: dict[str, Any], monitor: str) -> tuple[str, ...]:
             f"--task-token '{token}' --task-output '{{}}'",
             "Reject: aws stepfunctions send-task-failure "
             f"--task-token '{token}' --error Rejected --cause 'why'",
+        )
+    if is_unfinished(str(message["stage"]), record):
+        return (
+            "Unless another execution goes on with the roll-out, run the state machine with the "
+            f"input {recovery(monitor, record)}: it puts back what served before.",
         )
     if message["stage"] in ("skipped", "failed"):
         again = json.dumps({"monitor": monitor, "force": True})

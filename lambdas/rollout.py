@@ -6,7 +6,7 @@ so that an answer that got lost, or came twice, does no harm.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, cast
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -15,7 +15,7 @@ from driftgauge.config import MonitorConfig
 from driftgauge.rollout_settings import Stage
 from lambdas.retraining import Champion, Step, plan_of, to_payload
 from lambdas.rollout_record import RollOut, change_rollout, read_rollout
-from lambdas.rollout_requests import config_name
+from lambdas.rollout_requests import config_name, model_of
 from lambdas.rollout_steps import Aim, Seen, next_step
 from lambdas.runtime import Runtime, logger, now, runtime
 
@@ -28,7 +28,11 @@ WATCHED: Final = (
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Return the next step: ``{"plan", "stage", "champion"}`` to the payload of a ``Step``."""
+    """Return the payload of the next ``Step``.
+
+    The event is ``{"plan", "stage", "champion", "model_uri", "package"}``; the last two are empty
+    where nothing was trained, or it is not registered.
+    """
     run = runtime()
     plan = plan_of(event)
     config = run.monitors[plan.monitor]
@@ -39,6 +43,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         stage=event["stage"],
         settings=config.rollout,
         champion=Champion(baseline=champion["baseline"], model=champion["model"]),
+        model_uri=str(event.get("model_uri", "")),
+        package=str(event.get("package", "")),
         composite=prefix,
         alarms=tuple(f"{prefix}-{plan.rollout.champion}-{kind}" for kind in WATCHED),
         moment=now(),
@@ -71,7 +77,7 @@ def reconcile(run: Runtime, config: MonitorConfig, aim: Aim) -> Step:
 
 
 def look(run: Runtime, aim: Aim, record: RollOut | None) -> Seen:
-    """Return what AWS says of the endpoint, of the configurations that matter, and of alarms."""
+    """Return what AWS says of the endpoint, of configurations and models that matter, of alarms."""
     name = aim.plan.rollout.endpoint
     if aim.stage == "restore" and record is not None:
         name = record.endpoint
@@ -80,15 +86,24 @@ def look(run: Runtime, aim: Aim, record: RollOut | None) -> Seen:
     wanted = set() if endpoint is None else {str(endpoint["EndpointConfigName"])}
     if record is not None:
         wanted.add(record.before.config)
+    target = ""
     if aim.stage not in ("restore", "withdraw"):
-        wanted.add(config_name(aim.plan.monitor, aim.plan.version, cast("Stage", aim.stage)))
-    found = {name: describe_config(client, name) for name in sorted(wanted)}
+        target = config_name(aim.plan.monitor, aim.plan.version, cast("Stage", aim.stage))
+    configs = _existing(describe_config, client, wanted | {target})
+    models = {}
+    if target and target not in configs:
+        served = {model_of(config, aim.plan.rollout.champion) for config in configs.values()}
+        models = _existing(describe_model, client, served | {aim.plan.rollout.model})
     names = () if aim.stage == "restore" else (aim.composite, *aim.alarms)
-    return Seen(
-        endpoint=endpoint,
-        configs={name: config for name, config in found.items() if config is not None},
-        alarms=alarm_states(run, names),
-    )
+    return Seen(endpoint=endpoint, configs=configs, models=models, alarms=alarm_states(run, names))
+
+
+def _existing(
+    describe: Callable[[Any, str], Mapping[str, Any] | None], client: Any, names: Iterable[str]
+) -> dict[str, Mapping[str, Any]]:
+    """Return those of some things that exist, as described; an empty name is of none."""
+    found = {name: describe(client, name) for name in sorted(names) if name}
+    return {name: thing for name, thing in found.items() if thing is not None}
 
 
 def sagemaker_client() -> Any:
@@ -101,27 +116,28 @@ def sagemaker_client() -> Any:
 
 def describe_endpoint(client: Any, name: str) -> Mapping[str, Any] | None:
     """Return an endpoint as SageMaker describes it; None if there is none."""
-    from botocore.exceptions import ClientError
-
-    try:
-        return cast("Mapping[str, Any]", client.describe_endpoint(EndpointName=name))
-    except ClientError as error:
-        if _is_absent(error.response):
-            return None
-        raise
+    return _described(client.describe_endpoint, EndpointName=name)
 
 
 def describe_config(client: Any, name: str) -> Mapping[str, Any] | None:
     """Return an endpoint configuration as SageMaker describes it; None if there is none."""
+    return _described(client.describe_endpoint_config, EndpointConfigName=name)
+
+
+def describe_model(client: Any, name: str) -> Mapping[str, Any] | None:
+    """Return a model as SageMaker describes it; None if there is none."""
+    return _described(client.describe_model, ModelName=name)
+
+
+def _described(describe: Callable[..., Any], **name: str) -> Mapping[str, Any] | None:
     from botocore.exceptions import ClientError
 
     try:
-        found = client.describe_endpoint_config(EndpointConfigName=name)
+        return cast("Mapping[str, Any]", describe(**name))
     except ClientError as error:
         if _is_absent(error.response):
             return None
         raise
-    return cast("Mapping[str, Any]", found)
 
 
 def _is_absent(response: Mapping[str, Any]) -> bool:

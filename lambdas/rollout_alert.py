@@ -68,9 +68,19 @@ def stage_summary(stage: str, settings: RollOutSettings | None) -> str:
     return ""
 
 
-def end_summary(stage: str) -> str:
+def end_summary(stage: str, record: RollOut | None = None) -> str:
     """Say what the endpoint serves after a retraining that could roll out; empty if nothing."""
+    if is_unfinished(stage, record) and record is not None:
+        return f"The roll-out of {record.challenger} is not finished: it is at {record.stage}."
     return _ENDS.get(stage, "")
+
+
+def is_unfinished(stage: str, record: RollOut | None) -> bool:
+    """Tell whether an execution failed while a roll-out, its own or another's, was under way.
+
+    Of its own it has put back what served before, unless it failed before it could look.
+    """
+    return stage == "failed" and record is not None and record.status == "running"
 
 
 def stage_facts(settings: RollOutSettings | None, record: RollOut | None) -> list[tuple[str, str]]:
@@ -89,10 +99,9 @@ def stage_facts(settings: RollOutSettings | None, record: RollOut | None) -> lis
 
 def by_hand(monitor: str, record: RollOut | None) -> tuple[str, ...]:
     """Return what people have to do when an endpoint could not be put back."""
-    close = json.dumps({"monitor": monitor, "recover": True})
     last = (
-        f"Then run the retraining's state machine with the input {close}: it sees that all is as "
-        "before, and closes the roll-out."
+        f"Then run the retraining's state machine with the input {recovery(monitor, record)}: it "
+        "sees that all is as before, and closes the roll-out."
     )
     if record is None:
         return ("Put the endpoint's configuration from before the roll-out back.", last)
@@ -112,6 +121,13 @@ def by_hand(monitor: str, record: RollOut | None) -> tuple[str, ...]:
             f"--desired-weights-and-capacities {weights}"
         )
     return (*steps, last)
+
+
+def recovery(monitor: str, record: RollOut | None) -> str:
+    """Return the input by which a state machine puts back what served before a roll-out."""
+    # Of a promotion nothing is unfinished: only a person takes it back.
+    promoted = record is not None and record.status == "promoted"
+    return json.dumps({"monitor": monitor, "rollback" if promoted else "recover": True})
 
 
 def _waiting(settings: RollOutSettings | None) -> str:

@@ -41,6 +41,8 @@ class RollOut:
     challenger : str
         Version of the model and of its baseline.
     endpoint : str
+    package : str
+        ARN of the challenger's model package; empty if it is not registered.
     champion : Champion
         Baseline and model in force before.
     before : Serving
@@ -67,6 +69,7 @@ class RollOut:
     execution: str
     challenger: str
     endpoint: str
+    package: str = ""
     champion: Champion
     before: Serving
     status: Status = "running"

@@ -1,4 +1,7 @@
-"""Why an endpoint cannot take part in a roll-out: found before anything is changed."""
+"""Why an endpoint, or the model it serves, cannot take part in a roll-out.
+
+Found before anything is changed.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Any
 
 from driftgauge.rollout_settings import COMPARED
 from lambdas.retraining import RollOutPlan
+from lambdas.rollout_requests import containers_of
 
 
 def refusal(
@@ -51,9 +55,48 @@ def refusal(
             f"endpoint {name} serves inference components: roll-outs need variants that name their "
             "model"
         )
+    if any(
+        "ModelNameOverride" in pool
+        for one in config["ProductionVariants"]
+        for pool in one.get("InstancePools", [])
+    ):
+        return (
+            f"endpoint {name} has instance pools with models of their own (ModelNameOverride), "
+            "which would go on serving: give each variant one model for all its pools"
+        )
     if not any(one in COMPARED for one in plan.stages):
         return ""
     return _cannot_compare(plan, config, variants)
+
+
+def model_refusal(name: str, model: Mapping[str, Any] | None) -> str:
+    """Return why no challenger can be made like the champion's model; empty if one can.
+
+    Parameters
+    ----------
+    name : str
+        Of the champion's model.
+    model : mapping or None
+        As DescribeModel shows it; None if it was deleted.
+    """
+    if model is None:
+        return (
+            f"model {name}, which the champion serves from, does not exist any more, so that the "
+            "challenger's cannot be made like it (network, environment): create it again under "
+            "this name, then start the retraining again"
+        )
+    containers = containers_of(model)
+    if len(containers) != 1:
+        return (
+            f"model {name} is a pipeline of {len(containers)} containers: inference pipelines are "
+            "not supported by roll-outs, which need a model of one container"
+        )
+    if containers[0].get("Mode") == "MultiModel":
+        return (
+            f"model {name} is a container of many models, which a single one cannot take the "
+            "place of: multi-model endpoints are not supported by roll-outs"
+        )
+    return ""
 
 
 def _cannot_compare(plan: RollOutPlan, config: Mapping[str, Any], variants: list[str]) -> str:

@@ -1,7 +1,8 @@
 """The requests to SageMaker that a roll-out consists of.
 
 New configurations are copies of the one that served before, so that encryption, network, capture
-and scaling stay as they are; only variants are added, or get another model.
+and scaling stay as they are; only variants are added, or get another model. That model is made
+like the champion's.
 """
 
 from __future__ import annotations
@@ -10,13 +11,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from driftgauge.rollout_settings import RollOutSettings, Stage, TrafficSettings
+from lambdas.retraining import RollOutPlan
 
 Record = dict[str, Any]
 
-# What DescribeEndpointConfig tells besides what CreateEndpointConfig takes.
-_DESCRIBED_ONLY: Final = (
+# What DescribeEndpointConfig tells besides what CreateEndpointConfig takes; and a role that only
+# inference components use, which the state machine may not pass on.
+_NOT_COPIED: Final = (
     *("EndpointConfigName", "EndpointConfigArn", "CreationTime", "ResponseMetadata"),
+    "ExecutionRoleArn",
 )
+# What a challenger's model has of the champion's, besides the container's environment.
+_OF_CHAMPION: Final = ("VpcConfig", "EnableNetworkIsolation")
 # Time for new instances to start, in seconds, besides what the traffic is watched.
 _START_UP: Final = 3600
 _SHORTEST_LIMIT: Final = 600
@@ -32,6 +38,51 @@ def config_name(monitor: str, version: str, stage: Stage) -> str:
     'driftgauge-loans-20260701T000000Z-0a1b2c3d-canary'
     """
     return f"driftgauge-{monitor[:17]}-{version}-{stage}"
+
+
+def containers_of(model: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the containers of a model as DescribeModel shows it."""
+    if "PrimaryContainer" in model:
+        return [model["PrimaryContainer"]]
+    return list(model.get("Containers", []))
+
+
+def model_of(config: Mapping[str, Any], variant: str) -> str:
+    """Return the name of the model of a configuration's variant; empty if there is none."""
+    variants = config["ProductionVariants"]
+    return next(
+        (str(one.get("ModelName", "")) for one in variants if one["VariantName"] == variant), ""
+    )
+
+
+def model_request(plan: RollOutPlan, *, champion: Mapping[str, Any], model_uri: str) -> Record:
+    """Return the request for the challenger's model, which is reached as the champion's is.
+
+    Parameters
+    ----------
+    plan : RollOutPlan
+    champion : mapping
+        The champion's model, of one container, as DescribeModel shows it.
+    model_uri : str
+        Where the training has put the challenger.
+
+    Returns
+    -------
+    dict
+        The request of CreateModel. Its environment is that of the champion's container, in
+        which the roll-out's settings prevail.
+    """
+    (container,) = containers_of(champion)
+    return {
+        "ModelName": plan.model,
+        "ExecutionRoleArn": plan.role_arn,
+        "PrimaryContainer": {
+            "Image": plan.image,
+            "ModelDataUrl": model_uri,
+            "Environment": {**container.get("Environment", {}), **plan.environment},
+        },
+        **{key: champion[key] for key in _OF_CHAMPION if key in champion},
+    }
 
 
 def stage_config(
@@ -70,7 +121,7 @@ def stage_config(
     dict
         The request of CreateEndpointConfig.
     """
-    copied = {key: value for key, value in before.items() if key not in _DESCRIBED_ONLY}
+    copied = {key: value for key, value in before.items() if key not in _NOT_COPIED}
     variants = [_as_it_serves(one, weights, instances) for one in before["ProductionVariants"]]
     served = next(one for one in variants if one["VariantName"] == champion)
     request: Record = {**copied, "EndpointConfigName": name, "ProductionVariants": variants}
@@ -128,18 +179,27 @@ def weights_request(endpoint: str, weights: Mapping[str, float]) -> Record:
     }
 
 
-def deployment_config(traffic: TrafficSettings, alarms: Sequence[str]) -> Record:
+def deployment_config(traffic: TrafficSettings, alarms: Sequence[str], *, instances: int) -> Record:
     """Return how the last stage shifts the traffic, and which alarms roll it back.
+
+    Parameters
+    ----------
+    traffic : TrafficSettings
+    alarms : sequence of str
+        Their names.
+    instances : int
+        Of the smallest fleet. Traffic is shifted by turning on whole instances, half of them at
+        most in the first step: one instance takes all at once, and ``bake`` watches it.
 
     Examples
     --------
-    >>> deployment_config(TrafficSettings(shift="all_at_once"), ())["BlueGreenUpdatePolicy"][
-    ...     "TrafficRoutingConfiguration"
-    ... ]
+    >>> deployment_config(TrafficSettings(shift="canary"), (), instances=1)[
+    ...     "BlueGreenUpdatePolicy"
+    ... ]["TrafficRoutingConfiguration"]
     {'Type': 'ALL_AT_ONCE', 'WaitIntervalInSeconds': 0}
     """
     routing: Record = {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}
-    if traffic.shift != "all_at_once":
+    if traffic.shift != "all_at_once" and instances > 1:
         size = "CanarySize" if traffic.shift == "canary" else "LinearStepSize"
         routing = {
             "Type": traffic.shift.upper(),

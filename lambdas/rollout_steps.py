@@ -16,11 +16,13 @@ from driftgauge.errors import ConfigError, ConflictError
 from driftgauge.rollout_settings import COMPARED, STAGES, RollOutSettings, Stage, experiment_name
 from lambdas.retraining import Champion, Plan, Step
 from lambdas.rollout_record import RollOut, Serving
-from lambdas.rollout_refusals import refusal
+from lambdas.rollout_refusals import model_refusal, refusal
 from lambdas.rollout_requests import (
     Record,
     config_name,
     deployment_config,
+    model_of,
+    model_request,
     stage_config,
     update_request,
     weights_request,
@@ -48,6 +50,10 @@ class Aim:
         None if the monitor has none any more.
     champion : Champion
         Baseline and model in force before.
+    model_uri : str
+        Where the training has put the challenger; empty for ``"restore"``.
+    package : str
+        ARN of its model package; empty if it is not registered.
     composite : str
         Name of the monitor's composite alarm.
     alarms : tuple of str
@@ -60,6 +66,8 @@ class Aim:
     stage: Stage | Literal["restore"]
     settings: RollOutSettings | None
     champion: Champion
+    model_uri: str
+    package: str
     composite: str
     alarms: tuple[str, ...]
     moment: datetime
@@ -75,12 +83,15 @@ class Seen:
         As DescribeEndpoint shows it; None if there is none.
     configs : mapping of str to mapping
         Those endpoint configurations that were looked for and exist, as described.
+    models : mapping of str to mapping
+        The same of models: looked for while the configuration of the stage does not exist.
     alarms : mapping of str to str
         States of those alarms that exist.
     """
 
     endpoint: Mapping[str, Any] | None
     configs: Mapping[str, Mapping[str, Any]]
+    models: Mapping[str, Mapping[str, Any]]
     alarms: Mapping[str, str]
 
     @property
@@ -186,6 +197,7 @@ def _begun(aim: Aim, seen: Seen) -> RollOut:
         execution=plan.execution_arn,
         challenger=plan.version,
         endpoint=plan.rollout.endpoint,
+        package=aim.package,
         champion=aim.champion,
         before=Serving(config=seen.config, weights=seen.weights),
         stage=aim.stage,
@@ -239,10 +251,20 @@ def _restored(aim: Aim, record: RollOut | None, seen: Seen) -> Decided:
         reason = "nothing was changed that has to be put back"
         return _step(aim, "reached", reason, then="restored"), record
     # Whoever restores answers for it from now on, also for a roll-out that had ended.
-    record = _entered(aim, replace(record, status="running"))
+    taken = _entered(aim, replace(record, status="running"))
     waiting = _wait_or_fail(aim, seen, record.endpoint)
-    if waiting is not None:
-        return waiting, record
+    if waiting is None and not mine and record.deploying and seen.modified == record.modified:
+        # That execution was stopped as it asked for this, which may arrive all the same.
+        waiting = _step(aim, "wait", f"the update to {record.deploying} may be on its way")
+    step, after = _harm_ended(aim, taken, seen) if waiting is None else (waiting, taken)
+    if record.status == "promoted" and step.action in ("wait", "failed"):
+        # Nothing is asked for: what was promoted stays in force, and is no unfinished roll-out.
+        return step, record
+    return step, after
+
+
+def _harm_ended(aim: Aim, record: RollOut, seen: Seen) -> Decided:
+    """Take the challenger's traffic away, then put back what served before."""
     if seen.config != record.before.config:
         candidates = {
             name: 0.0
@@ -253,7 +275,10 @@ def _restored(aim: Aim, record: RollOut | None, seen: Seen) -> Decided:
         if candidates and left > 0 and not _foreign(aim, record, seen):
             # Seconds, where another configuration takes minutes: harm ends here.
             reason = f"{', '.join(candidates)} gets no traffic any more"
-            return _weigh(aim, record, candidates, reason)
+            step, after = _weigh(aim, record, candidates, reason)
+            # Weights that SageMaker does not take must not keep the configuration from coming.
+            if step.action != "failed":
+                return step, after
     return _put_back(aim, record, seen)
 
 
@@ -281,8 +306,11 @@ def _deploy(aim: Aim, record: RollOut, seen: Seen, target: str) -> Decided:
         return _create(aim, record, seen, target)
     deployment, remark = None, ""
     if aim.stage == "full" and aim.settings is not None:
-        alarms = guarding_alarms(aim, seen)
-        deployment = deployment_config(aim.settings.traffic, alarms)
+        # Asked before, and the endpoint has not changed.
+        refused = f"update {target}" in record.asked
+        alarms = guarding_alarms(aim, seen, refused=refused)
+        smallest = min(seen.instances.values(), default=1)
+        deployment = deployment_config(aim.settings.traffic, alarms, instances=smallest)
         remark = (
             f", watched by {', '.join(alarms)}"
             if alarms
@@ -304,6 +332,8 @@ def _create(aim: Aim, record: RollOut, seen: Seen, target: str) -> Decided:
         )
         return _failed(aim, reason), record
     stage, settings = _forward(aim)
+    if aim.plan.rollout.model not in seen.models:
+        return _make_model(aim, record, seen, before)
     request = stage_config(
         before,
         name=target,
@@ -315,6 +345,18 @@ def _create(aim: Aim, record: RollOut, seen: Seen, target: str) -> Decided:
         instances=seen.instances,
     )
     return _ask(aim, record, "create", target, request, f"configuration of the stage {stage}")
+
+
+def _make_model(aim: Aim, record: RollOut, seen: Seen, before: Mapping[str, Any]) -> Decided:
+    """Make the challenger's model like the one that the champion serves from."""
+    plan = aim.plan.rollout
+    name = model_of(before, plan.champion)
+    champion = seen.models.get(name)
+    problem = model_refusal(name, champion)
+    if problem or champion is None:
+        return _failed(aim, problem), record
+    request = model_request(plan, champion=champion, model_uri=aim.model_uri)
+    return _ask(aim, record, "model", plan.model, request, f"{plan.model}, made like {name}")
 
 
 def _forward(aim: Aim) -> tuple[Stage, RollOutSettings]:
@@ -351,17 +393,20 @@ def _compared(aim: Aim, record: RollOut, seen: Seen) -> Decided:
     )
 
 
-def guarding_alarms(aim: Aim, seen: Seen) -> tuple[str, ...]:
+def guarding_alarms(aim: Aim, seen: Seen, *, refused: bool) -> tuple[str, ...]:
     """Return the alarms that roll the last stage back.
 
     The monitor's composite alarm, unless it rings already, as it does while the drift that
     started the retraining goes on: SageMaker would roll back at once. Then those of the
-    champion's alarms that are silent.
+    champion's alarms that are silent. They are also asked for once a request was ``refused``:
+    CloudWatch describes composite alarms only to whoever asks for them, and SageMaker's
+    documentation does not say that it does.
     """
-    if seen.alarms.get(aim.composite, "ALARM") != "ALARM":
-        return (aim.composite,)
-    silent = [name for name in aim.alarms if seen.alarms.get(name, "ALARM") != "ALARM"]
-    return tuple(silent[:_MOST_ALARMS])
+    silent = tuple(name for name in aim.alarms if seen.alarms.get(name, "ALARM") != "ALARM")
+    silent = silent[:_MOST_ALARMS]
+    if seen.alarms.get(aim.composite, "ALARM") == "ALARM":
+        return silent
+    return silent if refused and silent else (aim.composite,)
 
 
 def _foreign(aim: Aim, record: RollOut, seen: Seen) -> str:
@@ -401,19 +446,19 @@ def _weigh(aim: Aim, record: RollOut, weights: Mapping[str, float], reason: str)
 def _ask(
     aim: Aim,
     record: RollOut,
-    action: Literal["create", "update", "weigh"],
+    action: Literal["model", "create", "update", "weigh"],
     thing: str,
     request: Record,
     reason: str,
     said: str = "",
 ) -> Decided:
     """Ask SageMaker for something, unless it was asked for often enough."""
-    what = f"{action} {thing}"
+    what = f"make model {thing}" if action == "model" else f"{action} {thing}"
     times = record.asked.get(what, 0) + 1
     if times > _MOST_REQUESTS:
         problem = (
-            f"endpoint {record.endpoint} was asked {_MOST_REQUESTS} times without effect to "
-            f"{what}{said}: the history of the execution shows what SageMaker answered; do the "
+            f"SageMaker was asked {_MOST_REQUESTS} times without effect to {what} for endpoint "
+            f"{record.endpoint}{said}: the history of the execution shows what it answered; do the "
             "configurations and their models still exist?"
         )
         return _failed(aim, problem), record
@@ -427,7 +472,7 @@ def _failed(aim: Aim, reason: str) -> Step:
 
 def _step(
     aim: Aim,
-    action: Literal["wait", "create", "update", "weigh", "reached", "failed"],
+    action: Literal["wait", "model", "create", "update", "weigh", "reached", "failed"],
     reason: str,
     *,
     then: Literal["", "compare", "next", "promote", "restored", "keep"] = "",

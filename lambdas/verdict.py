@@ -17,7 +17,7 @@ from typing import Any, Final
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from driftgauge.config import MonitorConfig
-from driftgauge.errors import ConflictError, ObjectNotFoundError
+from driftgauge.errors import ConflictError, ObjectNotFoundError, StoreError
 from driftgauge.experiments.shadow_verdict import decode_shadow_verdict
 from driftgauge.experiments.verdict import decode_experiment_verdict
 from driftgauge.store import MonitorStore
@@ -140,13 +140,25 @@ def alarms_of(run: Runtime, config: MonitorConfig) -> tuple[str, ...]:
 
 
 def ringing(run: Runtime, config: MonitorConfig, record: RollOut) -> Ending | None:
-    """Return the most telling alarm of the challenger that rings already; None if none does."""
+    """Return the most telling alarm of the challenger that rings already; None if none does.
+
+    Raises
+    ------
+    StoreError
+        If CloudWatch cannot be asked now.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
     names = alarms_of(run, config)
     if not names:
         return None
-    answer = run.cloudwatch.describe_alarms(
-        AlarmNames=list(names), StateValue="ALARM", AlarmTypes=["MetricAlarm", "CompositeAlarm"]
-    )
+    try:
+        answer = run.cloudwatch.describe_alarms(
+            AlarmNames=list(names), StateValue="ALARM", AlarmTypes=["MetricAlarm", "CompositeAlarm"]
+        )
+    except (BotoCoreError, ClientError) as error:
+        # The state machine tries that again, and gives the roll-out up for anything else.
+        raise StoreError(f"CloudWatch does not tell which alarms ring: {error}") from error
     found: dict[str, Mapping[str, Any]] = {
         str(alarm["AlarmName"]): alarm
         for alarm in [*answer.get("MetricAlarms", []), *answer.get("CompositeAlarms", [])]
@@ -180,9 +192,14 @@ def tell(store: MonitorStore, record: RollOut, ending: Ending) -> bool:
     -------
     bool
         False if it does not wait any more.
+
+    Raises
+    ------
+    StoreError
+        If Step Functions does not take it now.
     """
     import boto3
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import BotoCoreError, ClientError
 
     output = json.dumps({"decision": ending.decision, "reason": ending.reason})
     sent = True
@@ -191,9 +208,13 @@ def tell(store: MonitorStore, record: RollOut, ending: Ending) -> bool:
     except ClientError as error:
         code = error.response["Error"]["Code"]
         if code not in _NO_LONGER_WAITED_FOR:
-            raise
+            # Its message may quote the token.
+            raise StoreError(f"Step Functions does not take the verdict: {code}") from None
         sent = False
         logger.info("nobody waits for the verdict any more", monitor=store.monitor, answer=code)
+    except BotoCoreError as error:
+        reason = type(error).__name__
+        raise StoreError(f"Step Functions does not take the verdict: {reason}") from None
     else:
         logger.info(
             "verdict passed on",

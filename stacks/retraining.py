@@ -63,6 +63,7 @@ class RetrainingStack(cdk.Stack):
         )
         self._deployment = deployment
         self._topic = topic
+        self._store = buckets.store
         retrained = [monitor for monitor in deployment if monitor.retraining.enabled]
         defaults = FunctionDefaults.prepare(
             self, deployment=deployment, buckets=buckets, topic=topic
@@ -152,7 +153,7 @@ class RetrainingStack(cdk.Stack):
         )
         self._allow_managed_rule(machine)
         if monitor.rollout is not None:
-            allow_rollout(machine, monitor, monitor.rollout)
+            allow_rollout(machine, monitor, monitor.rollout, store=self._store)
 
     def _allow_managed_rule(self, machine: stepfunctions.StateMachine) -> None:
         """Allow the rule by which `.sync` learns that a training job has ended.
@@ -247,9 +248,10 @@ class RetrainingStack(cdk.Stack):
             "Failed",
             alarm_name=f"{name}-failed",
             alarm_description=(
-                f"An execution of the state machine {name} failed. The champion and its baseline "
-                "are as they were. The execution's history names the step and the cause; start a "
-                "new execution with the same input once it is repaired."
+                f"An execution of the state machine {name} failed. Champion, baseline and endpoint "
+                "are as they were, unless its error is RollBackFailed: then the message that was "
+                "sent says what to put back. The execution's history names the step and the cause; "
+                "start a new execution with the same input once it is repaired."
             ),
             metric=machine.metric_failed(
                 statistic=cloudwatch.Stats.SUM, period=cdk.Duration.minutes(5)

@@ -5,6 +5,7 @@ Nothing of it is there for a deployment whose monitors have no ``retraining.roll
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -17,6 +18,7 @@ from constructs import Construct
 
 from driftgauge.config import MonitorConfig
 from driftgauge.rollout_settings import RollOutSettings
+from stacks.buckets import objects_arn
 from stacks.constructs.acknowledgements import acknowledge_wildcards
 from stacks.constructs.function import Function, FunctionDefaults
 from stacks.constructs.queue import DeadLetterQueue
@@ -25,6 +27,10 @@ from stacks.deployment import Deployment
 # Alarms of the challenger's variant that end its comparison at once.
 HARM_ALARMS: Final = (
     *("experiment-harm", "errors-5xx", "errors-4xx", "model-latency", "overhead-latency"),
+)
+_REPOSITORY: Final = re.compile(
+    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/"
+    r"(?P<name>[a-z0-9._/-]+)(?:[:@].*)?"
 )
 _DESCRIBE_ALARMS: Final = "To see composite alarms, DescribeAlarms has to be allowed on all alarms."
 
@@ -193,11 +199,18 @@ def recover_when_ended(
 
 
 def allow_rollout(
-    machine: stepfunctions.StateMachine, monitor: MonitorConfig, rollout: RollOutSettings
+    machine: stepfunctions.StateMachine,
+    monitor: MonitorConfig,
+    rollout: RollOutSettings,
+    *,
+    store: str,
 ) -> None:
-    """Let a state machine do what the steps of a roll-out ask for, on this monitor's endpoint."""
+    """Let a state machine do what the steps of a roll-out ask for, on this monitor's endpoint.
+
+    ``store`` is the name of the bucket that models lie in.
+    """
     models = [_sagemaker(machine, "model", f"driftgauge-{monitor.name[:25]}-*")]
-    _allow(machine, ["sagemaker:CreateModel", "sagemaker:DescribeModel"], models)
+    _allow(machine, ["sagemaker:CreateModel"], models)
     acknowledge_wildcards(machine, models, "The models of this monitor, one for each version.")
     machine.add_to_role_policy(
         iam.PolicyStatement(
@@ -220,8 +233,54 @@ def allow_rollout(
     # UpdateEndpoint asks it of whoever names alarms that roll back.
     _allow(machine, ["cloudwatch:DescribeAlarms"], ["*"])
     acknowledge_wildcards(machine, ["*"], _DESCRIBE_ALARMS)
+    _allow_encrypted_volumes(machine)
     if rollout.model_package_group is not None:
         _allow_registry(machine, rollout.model_package_group)
+        _allow_packaged(machine, monitor, store=store)
+
+
+def _allow_encrypted_volumes(machine: stepfunctions.StateMachine) -> None:
+    """Let SageMaker encrypt an endpoint's volumes on the machine's behalf, where a key is named.
+
+    The key is in the endpoint's configuration, which is not known here.
+    """
+    stack = cdk.Stack.of(machine)
+    keys = [stack.format_arn(service="kms", resource="key", resource_name="*")]
+    through = {"kms:ViaService": f"sagemaker.{stack.region}.amazonaws.com"}
+    machine.add_to_role_policy(
+        iam.PolicyStatement(
+            actions=["kms:DescribeKey"], resources=keys, conditions={"StringEquals": through}
+        )
+    )
+    machine.add_to_role_policy(
+        iam.PolicyStatement(
+            actions=["kms:CreateGrant"],
+            resources=keys,
+            conditions={"StringEquals": through, "Bool": {"kms:GrantIsForAWSResource": "true"}},
+        )
+    )
+    acknowledge_wildcards(
+        machine, keys, "Through SageMaker alone, for the key that the endpoint's volumes have."
+    )
+
+
+def _allow_packaged(
+    machine: stepfunctions.StateMachine, monitor: MonitorConfig, *, store: str
+) -> None:
+    """Let a state machine see what a model package names: SageMaker looks with its rights."""
+    models = [objects_arn(store, f"{monitor.name}/models/*")]
+    _allow(machine, ["s3:GetObject"], models)
+    acknowledge_wildcards(machine, models, "The models of this monitor, one for each version.")
+    repository = _REPOSITORY.fullmatch(monitor.retraining.serving_image or "")
+    if repository is not None:
+        image = cdk.Stack.of(machine).format_arn(
+            service="ecr",
+            account=repository["account"],
+            region=repository["region"],
+            resource="repository",
+            resource_name=repository["name"],
+        )
+        _allow(machine, ["ecr:BatchGetImage", "ecr:DescribeImages"], [image])
 
 
 def _allow_registry(machine: stepfunctions.StateMachine, group: str) -> None:
@@ -282,6 +341,11 @@ def _make_rollout(scope: Construct, defaults: FunctionDefaults) -> Function:
         iam.PolicyStatement(actions=["sagemaker:DescribeEndpointConfig"], resources=configs)
     )
     acknowledge_wildcards(rollout, configs, "What served before a roll-out has any name.")
+    models = [_sagemaker(scope, "model", "*")]
+    rollout.role.add_to_policy(
+        iam.PolicyStatement(actions=["sagemaker:DescribeModel"], resources=models)
+    )
+    acknowledge_wildcards(rollout, models, "The champion's model, which is copied, has any name.")
     _see_alarms(rollout)
     return rollout
 

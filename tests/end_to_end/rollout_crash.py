@@ -1,8 +1,8 @@
 """What the function ``promote`` is replaced by in the end-to-end tests: it dies when it is told to.
 
 It is put into the function's code at its top level. An object ``crash`` in a monitor's part of the
-store says how it dies, once: ``before`` it moves the pointer, or ``after`` that, before the roll-out
-is recorded as promoted. With ``, stopped`` the execution is stopped as well.
+store says how it dies, once: ``before`` it moves the pointer, or ``after`` that, when the roll-out
+is not recorded as promoted yet. With ``, stopped`` the execution is stopped as well.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ _ROLL_OUTS: Mapping[str, Mapping[str, Any]] = {
         | {
             "share": 0.3,
             "min_duration": "1h",
-            "primary": {"name": "accuracy", "effect": 0.008},
+            "primary": {"name": "accuracy", "effect": 0.006},
         },
         "image": SPOILED_IMAGE,
         "environment": {"SPOILED": "shop"},
@@ -66,7 +66,7 @@ _ROLL_OUTS: Mapping[str, Mapping[str, Any]] = {
     "garbled": {
         "image": SPOILED_IMAGE,
         "environment": {"SPOILED": "percent"},
-        "traffic": {"wait": "1h", "bake": "10m"},
+        "traffic": {"wait": "30m", "bake": "30m"},
     },
 }
 

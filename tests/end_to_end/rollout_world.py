@@ -120,16 +120,18 @@ class State:
 
 @dataclass(frozen=True, kw_only=True)
 class Harm:
-    """What it took to find a harmful canary, in requests.
+    """What it took to find a harmful canary.
 
     Attributes
     ----------
     planned : int
-        For both arms.
+        Rows that the canary's plan needs, of both arms.
     counted : int
-        In the windows that were judged.
+        Rows in the windows that were judged.
     sent : int
-        All, from the canary's beginning until the last one that the challenger answered.
+        Rows of all requests from the first one that the challenger answered until the last one.
+    seconds : float
+        From the canary's beginning until then.
     """
 
     planned: int
@@ -225,7 +227,8 @@ class Story:
                     "VariantName": CHAMPION,
                     "ModelName": first,
                     "InstanceType": "ml.m5.large",
-                    "InitialInstanceCount": 1,
+                    # One alone takes all traffic at once.
+                    "InitialInstanceCount": 2,
                     "InitialVariantWeight": 1.0,
                 }
             ],
@@ -483,15 +486,16 @@ class Story:
 
     def harm(self) -> Harm:
         """Return how much traffic it took to find that the canary is harmful."""
-        plan = decode_plan(self._of_stage("canary", "plan.json"))
+        [needed] = decode_plan(self._of_stage("canary", "plan.json")).requirements
         blocks = decode_blocks(self._of_stage("canary", "blocks"))
         decision = decode_decision(self._of_stage("canary", "decision.json"))
         served = [at for at, variant in self.sent if variant == CHALLENGER]
         first, last = served[0], served[-1]
         return Harm(
-            planned=plan.requests,
-            counted=sum(one.champion.requests + one.challenger.requests for one in blocks),
-            sent=sum(first <= at <= last for at, _ in self.sent),
+            planned=needed.champion_rows + needed.challenger_rows,
+            counted=blocks.sums("champion", needed.metric).rows
+            + blocks.sums("challenger", needed.metric).rows,
+            sent=ROWS_A_REQUEST * sum(first <= at <= last for at, _ in self.sent),
             seconds=(last - decision.started).total_seconds(),
         )
 

@@ -104,7 +104,7 @@ def test_a_new_fleet_that_answers_nonsense_is_rolled_back_by_its_alarm(stories: 
     assert story.rings()
     assert story.watched_alarms() == [story.alarm]
     assert story.is_restored()
-    assert story.told("retraining failed", "")
+    assert story.told("champion kept", "rolled back")
 
 
 def test_a_crash_before_the_pointer_moves_is_recovered_from(stories: Stories) -> None:
@@ -116,7 +116,7 @@ def test_a_crash_before_the_pointer_moves_is_recovered_from(stories: Stories) ->
     # Nobody starts it: the end of the execution does.
     recovery = story.next_execution(after=execution)
     assert (recovery.status, story.steps(recovery)[-1]) == ("SUCCEEDED", "Restored"), recovery
-    assert story.deeds(recovery) == ["RollBack", "UpdateEndpoint"]
+    assert story.deeds(recovery) == ["RollBack", "UpdateEndpoint", "RejectModel"]
     assert story.is_restored()
     assert story.told("roll-out taken back", "ended half-way")
 
@@ -141,13 +141,14 @@ def test_an_execution_that_ends_with_its_pointer_moved_has_promoted(stories: Sto
     recovery = story.next_execution(after=execution)
     assert story.deeds(recovery) == [], recovery
     assert story.serves_challenger()
+    print("packages", story.packages())
 
 
 def test_a_promotion_is_taken_back_by_hand(stories: Stories) -> None:
     story = stories["crashed"]
     execution = story.ended(story.start(rollback=True))
     assert story.steps(execution)[-1] == "Restored", execution
-    assert story.deeds(execution) == ["RollBack", "UpdateEndpoint"]
+    assert story.deeds(execution) == ["RollBack", "UpdateEndpoint", "RejectModel"]
     assert story.is_restored()
     assert story.told("roll-out taken back", "by hand")
 

@@ -98,7 +98,6 @@ def test_a_machine_makes_models_and_configurations_of_its_monitor_only(
 ) -> None:
     for action, resource in {
         "sagemaker:CreateModel": "model",
-        "sagemaker:DescribeModel": "model",
         "sagemaker:CreateEndpointConfig": "endpoint-config",
     }.items():
         place = f"{OURS}:{resource}"
@@ -139,6 +138,28 @@ def test_a_machine_registers_models_in_the_named_group_only(stacks: Synthesized)
     group = f"{OURS}:model-package-group/churn-models"
     assert granted(stacks, "churn", "sagemaker:CreateModelPackage", group)
     assert not granted(stacks, "churn", "sagemaker:UpdateModelPackage", group)
+
+
+def test_a_machine_sees_the_models_and_the_image_that_it_registers(stacks: Synthesized) -> None:
+    repository = "arn:aws:ecr:eu-west-1:123456789012:repository/"
+    for name, sees in (("churn", True), ("fraud", False)):
+        assert granted(stacks, name, "ecr:BatchGetImage", f"{repository}churn") is sees
+    assert not granted(stacks, "churn", "ecr:BatchGetImage", f"{repository}other")
+    (read,) = [one for one in statements(stacks, "churn") if one["Action"] == "s3:GetObject"]
+    assert read["Resource"].endswith("/churn/models/*")
+    assert all(one["Action"] != "s3:GetObject" for one in statements(stacks, "fraud"))
+
+
+def test_keys_of_volumes_are_used_through_sagemaker_only(stacks: Synthesized) -> None:
+    through = {"kms:ViaService": "sagemaker.eu-west-1.amazonaws.com"}
+    keys = [one for one in statements(stacks, "fraud") if str(one["Action"]).startswith("kms:")]
+    conditions = {one["Action"]: one["Condition"] for one in keys}
+    assert conditions["kms:DescribeKey"] == {"StringEquals": through}
+    assert conditions["kms:CreateGrant"] == {
+        "StringEquals": through,
+        "Bool": {"kms:GrantIsForAWSResource": "true"},
+    }
+    assert not any("kms:" in str(one["Action"]) for one in statements(stacks, "plain"))
 
 
 def test_a_machine_runs_the_named_pipeline_only(stacks: Synthesized) -> None:
@@ -186,9 +207,11 @@ def test_the_reconciler_only_looks(stacks: Synthesized) -> None:
     assert not may(stacks, "rollout", "sagemaker:DescribeEndpoint", f"{OURS}:endpoint/plain")
     configs = f"{OURS}:endpoint-config/any"
     assert may(stacks, "rollout", "sagemaker:DescribeEndpointConfig", configs)
+    assert may(stacks, "rollout", "sagemaker:DescribeModel", f"{OURS}:model/any")
     assert may(stacks, "rollout", "cloudwatch:DescribeAlarms", "*")
     for action in ("UpdateEndpoint", "CreateEndpointConfig", "UpdateEndpointWeightsAndCapacities"):
         assert not may(stacks, "rollout", f"sagemaker:{action}", f"{OURS}:endpoint/churn-prod")
+    assert not may(stacks, "rollout", "sagemaker:CreateModel", f"{OURS}:model/driftgauge-churn-1")
 
 
 def test_the_record_of_a_roll_out_is_written_by_those_who_change_it(stacks: Synthesized) -> None:

@@ -32,6 +32,9 @@ CHAMPION, CHALLENGER = "AllTraffic", "challenger"
 COMPOSITE = "driftgauge-loans"
 ENDPOINT = "flights"
 IN_FORCE = {"baseline": "v1", "model": "m1"}
+# Of the challenger.
+MODEL_URI = "s3://store/trained/model.tar.gz"
+PACKAGE = "arn:aws:sagemaker:us-east-1:123456789012:model-package/loans/7"
 
 
 def execution(name: str) -> str:
@@ -143,7 +146,13 @@ class RollOuts:
 
     def look(self, plan: dict[str, Any], stage: str) -> Step:
         """Ask for the next step."""
-        event = {"plan": plan, "stage": stage, "champion": IN_FORCE}
+        event = {
+            "plan": plan,
+            "stage": stage,
+            "champion": IN_FORCE,
+            "model_uri": MODEL_URI,
+            "package": PACKAGE,
+        }
         return msgspec.convert(self.call("rollout", event), type=Step)
 
     def do(self, step: Step) -> None:
@@ -151,7 +160,9 @@ class RollOuts:
         client = self.local.sagemaker
         if step.request:
             self.asked.append((step.action, step.request))
-        if step.action == "create":
+        if step.action == "model":
+            client.create_model(**step.request)
+        elif step.action == "create":
             client.create_endpoint_config(**step.request)
         elif step.action == "update":
             client.update_endpoint(**step.request)

@@ -12,6 +12,7 @@ import pytest
 from driftgauge.errors import ConflictError, ObjectNotFoundError, StoreError
 from driftgauge.experiments.verdict import ExperimentVerdict, decode_experiment_verdict
 from driftgauge.store import S3Objects
+from lambdas.experiment_arms import past_windows
 from tests.unit.experiment_store import (
     CHALLENGER,
     CHAMPION,
@@ -188,6 +189,21 @@ def test_without_a_past_of_the_champion_nothing_is_planned(
         past(world)
         judge(world, event)
         assert "plan.json" in files(world)
+
+
+@pytest.mark.parametrize(
+    ("window", "most", "fewest"), [("1h", 168, 167), ("1d", 7, 6), ("5d", 2, 1), ("7d", 2, 1)]
+)
+def test_the_past_holds_a_whole_window_wherever_within_one_an_experiment_begins(
+    window: str, most: int, fewest: int
+) -> None:
+    config = monitor(window=window)
+    aligned = config.grid.window_of(HOUR).start
+    found = past_windows(config, aligned)
+    assert (len(found), found[-1].end) == (most, aligned)
+    for part in (timedelta(minutes=1), config.window / 2, config.window - timedelta(minutes=1)):
+        found = past_windows(config, aligned + part)
+        assert (len(found), found[-1].end) == (fewest, aligned)
 
 
 def test_the_plan_stays_whatever_the_champion_does_later(world: World) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from botocore.exceptions import ClientError
 
+from driftgauge.errors import StoreError
 from driftgauge.store import MonitorStore
 from lambdas.retraining import Champion, LastRetraining, last_key
 from lambdas.rollout_record import RollOut, Serving, change_rollout
@@ -19,6 +21,7 @@ from tests.unit.rollout_world import (
     CHAMPION,
     ENDPOINT,
     IMAGE,
+    PACKAGE,
     ROLE,
     STARTED,
     RollOuts,
@@ -91,6 +94,7 @@ def test_without_a_roll_out_before_a_new_model_is_trained(rolls: RollOuts) -> No
         "role_arn": ROLE,
         "environment": {},
         "group": "",
+        "package": "",
         "stage_limit": 2 * 86_400,
     }
 
@@ -160,6 +164,27 @@ def test_after_such_a_crash_there_is_nothing_to_recover(rolls: RollOuts) -> None
     assert decided(rolls.plan(recover=True)) == (False, "retrain", False)
 
 
+@pytest.mark.parametrize("package", ["", PACKAGE])
+def test_the_log_says_which_model_package_is_left_pending_by_such_a_crash(
+    rolls: RollOuts, package: str
+) -> None:
+    recorded(rolls, stage="full", package=package)
+    promoted(rolls.world.store, OLD)
+    rolls.world.printed()
+    assert rolls.plan()["rollout"]["package"] == ""
+    warnings = [one for one in rolls.world.printed() if one.get("level") == "WARNING"]
+    assert [one["package"] for one in warnings] == ([package] if package else [])
+
+
+@pytest.mark.parametrize("status", ["running", "promoted"])
+def test_the_plan_of_a_roll_back_names_the_model_package(rolls: RollOuts, status: str) -> None:
+    recorded(rolls, stage="full", status=status, package=PACKAGE)
+    if status == "promoted":
+        promoted(rolls.world.store, OLD)
+    plan = rolls.plan(rollback=True)
+    assert (plan["action"], plan["rollout"]["package"]) == ("restore", PACKAGE)
+
+
 def test_a_crash_before_the_pointer_moved_is_no_promotion(rolls: RollOuts) -> None:
     recorded(rolls, stage="full")
     assert decided(rolls.plan()) == (False, "restore", True)
@@ -209,6 +234,22 @@ def test_an_execution_that_was_just_aborted_does_not_hinder_its_recovery(rolls: 
     recorded(rolls)
     # It is listed as running for a while yet.
     rolls.machine.states[execution("old")] = "ABORTED"
+    assert decided(rolls.plan(recover=True)) == (False, "restore", True)
+
+
+@pytest.mark.parametrize("asked", ["paginate", "describe_execution"])
+def test_a_recovery_that_step_functions_throttles_is_tried_again(
+    asked: str, rolls: RollOuts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def throttled(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "ThrottlingException"}}, asked)
+
+    recorded(rolls)
+    with monkeypatch.context() as patch:
+        patch.setattr(rolls.machine, asked, throttled)
+        # The error that the state machine tries again.
+        with pytest.raises(StoreError, match="Throttling"):
+            rolls.plan(recover=True)
     assert decided(rolls.plan(recover=True)) == (False, "restore", True)
 
 

@@ -14,12 +14,15 @@ from driftgauge.windows import Window, format_time
 from tests.unit.lambda_world import (
     CAPTURES,
     HOUR,
+    STORE,
     VARIANT,
     World,
+    batch,
     capture_lines,
     deployed,
     ground_truth_lines,
     monitor,
+    training_csv,
 )
 
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:driftgauge-loans-retraining"
@@ -201,6 +204,34 @@ def test_labels_and_captures_outside_the_lookback_are_left_out(
 ) -> None:
     plan = traffic(world, monkeypatch, {-72: 400, -30: 150, 0: 50})
     assert world.call("prepare", {"plan": plan})["rows"] == 200
+
+
+def test_where_a_roll_out_could_compare_nothing_no_challenger_is_trained(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    role = "arn:aws:iam::123456789012:role/serving"
+    rollout = {"strategy": "ab", "role_arn": role, "ab": {"primary": {"name": "accuracy"}}}
+    trainer = {"image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/t:1", "role_arn": role}
+    config = monitor(
+        endpoint={"name": "loans-endpoint", "variants": [VARIANT, "challenger"]},
+        outcomes={},
+        retraining={
+            **{"enabled": True, "trainer": trainer, "rollout": rollout},
+            **{"lookback": "2d", "min_rows": 100, "min_label_coverage": 0.1},
+        },
+    )
+    with deployed(monkeypatch, capsys, tmp_path, config) as world:
+        lines = training_csv(2000).decode().splitlines()
+        unlabelled = "\n".join(line.partition(",")[2] for line in lines).encode()
+        event = world.put(STORE, "loans/training-data/served.csv", unlabelled)
+        world.call("baseline", batch(event))
+        plan = traffic(world, monkeypatch, {-1: 100, 0: 100})
+        prepared = world.call("prepare", {"plan": plan})
+        assert (prepared["enough"], prepared["labelled"]) == (False, 200)
+        assert "knows no outcomes" in prepared["reason"]
+        assert "has the columns score and late" in prepared["reason"]
+        world.add_baseline()
+        assert world.call("prepare", {"plan": plan})["enough"]
 
 
 def test_a_correction_of_a_label_wins(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,10 @@ from tests.unit.rollout_world import (
     CHAMPION,
     COMPOSITE,
     ENDPOINT,
+    IMAGE,
+    MODEL_URI,
+    PACKAGE,
+    ROLE,
     STARTED,
     RollOuts,
     execution,
@@ -118,6 +122,68 @@ def test_new_configurations_keep_what_the_old_one_has(
             for v in rolls.local.describe()["ProductionVariants"]
         }
         assert counts == {CHAMPION: 4}
+
+
+def test_the_challengers_model_is_made_like_the_champions(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    config = rolling("direct", rollout={"environment": {"LEVEL": "2"}})
+    with rolled_out(monkeypatch, capsys, tmp_path, config) as rolls:
+        network = {"SecurityGroupIds": ["sg-12345678"], "Subnets": ["subnet-12345678"]}
+        rolls.local.sagemaker.delete_model(ModelName="m1")
+        rolls.local.sagemaker.create_model(
+            ModelName="m1",
+            ExecutionRoleArn=ROLE,
+            Containers=[
+                {
+                    "Image": IMAGE,
+                    "ModelDataUrl": "s3://store/m1/model.tar.gz",
+                    "Environment": {"LEVEL": "1", "TZ": "UTC"},
+                }
+            ],
+            VpcConfig=network,
+            EnableNetworkIsolation=True,
+        )
+        rolls.local.put_model(MODEL_URI, direction=-1.0)
+        plan = rolls.plan()
+        step = rolls.look(plan, "full")
+        assert (step.action, step.request) == (
+            "model",
+            {
+                "ModelName": plan["rollout"]["model"],
+                "ExecutionRoleArn": ROLE,
+                "PrimaryContainer": {
+                    "Image": IMAGE,
+                    "ModelDataUrl": MODEL_URI,
+                    "Environment": {"LEVEL": "2", "TZ": "UTC"},
+                },
+                "VpcConfig": network,
+                "EnableNetworkIsolation": True,
+            },
+        )
+        # The answer got lost: there is no model yet.
+        assert rolls.look(plan, "full") == step
+        assert rolls.drive(plan, "full").then == "promote"
+        assert rolls.actions == ["model", "create", "update"]
+        assert rolls.local.directions(3) == ["down"] * 3
+
+
+def test_without_the_champions_model_the_endpoint_is_left_alone(rolls: RollOuts) -> None:
+    plan = rolls.plan()
+    rolls.local.sagemaker.delete_model(ModelName="m1")
+    step = rolls.look(plan, "shadow")
+    assert step.action == "failed"
+    assert "model m1, which the champion serves from, does not exist any more" in step.reason
+    assert rolls.drive(plan, "restore").then == "restored"
+    assert (rolls.serving, rolls.actions) == (BEFORE, [])
+
+
+def test_the_record_knows_the_challengers_model_package(rolls: RollOuts) -> None:
+    plan = begun(rolls)
+    rolls.look(plan, "shadow")
+    assert rolls.record.package == PACKAGE
+    rolls.drive(plan, "restore")
+    assert rolls.record.package == PACKAGE
 
 
 def test_a_stage_that_is_reached_stays_reached_since_the_first_time(rolls: RollOuts) -> None:

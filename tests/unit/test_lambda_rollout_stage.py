@@ -262,6 +262,10 @@ def test_an_endpoint_that_cannot_be_put_back_says_what_to_do_by_hand(
     ) in text
     assert "VariantName=blue,DesiredWeight=1" in text
     assert '{"monitor": "loans", "recover": true}' in text
+    # A promotion that could not be taken back is still one.
+    remember(world, stage="full", status="promoted")
+    _, text = tell(world, monkeypatch, message("stuck"))
+    assert '{"monitor": "loans", "rollback": true}' in text
 
 
 def test_without_a_record_people_are_told_all_the_same(
@@ -286,6 +290,20 @@ def test_the_end_of_a_retraining_says_what_the_endpoint_serves(
 ) -> None:
     _, text = tell(world, monkeypatch, message(stage))
     assert words in text
+
+
+def test_a_failure_while_a_roll_out_is_under_way_does_not_say_that_all_is_as_before(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember(world)
+    _, text = tell(world, monkeypatch, message("failed", step="Guard", version=""))
+    assert "The endpoint serves as it did before." not in text
+    assert f"The roll-out of {VERSION} is not finished: it is at canary." in text
+    assert '{"monitor": "loans", "recover": true}' in text
+    remember(world, status="restored")
+    _, text = tell(world, monkeypatch, message("failed", step="Guard", version=""))
+    assert "The endpoint serves as it did before." in text
+    assert '{"monitor": "loans", "force": true}' in text
 
 
 def test_a_decision_file_that_is_none_is_refused() -> None:

@@ -45,6 +45,8 @@ BEFORE: dict[str, Any] = {
     "ResponseMetadata": {},
 }
 
+MODEL: dict[str, Any] = {"ModelName": "m1", "PrimaryContainer": {"Image": "image"}}
+
 
 def plan(stages: tuple[str, ...] = STAGES) -> Plan:
     files = RetrainingFiles(
@@ -88,6 +90,8 @@ def aim(stage: Any, **changes: Any) -> Aim:
             "stage": stage,
             "settings": rolling().rollout,
             "champion": Champion(baseline="v1", model="m1"),
+            "model_uri": "s3://store/m2.tar.gz",
+            "package": "",
             "composite": "all",
             "alarms": ("errors", "latency"),
             "moment": NOW,
@@ -102,6 +106,7 @@ def seen(
     weights: dict[str, float] | None = None,
     *,
     configs: tuple[str, ...] = ("before",),
+    models: dict[str, Any] | None = None,
     alarms: dict[str, str] | None = None,
     modified: datetime = NOW,
     **more: Any,
@@ -119,7 +124,10 @@ def seen(
         **more,
     }
     return Seen(
-        endpoint=endpoint, configs=dict.fromkeys(configs, BEFORE), alarms=alarms or {"all": "OK"}
+        endpoint=endpoint,
+        configs=dict.fromkeys(configs, BEFORE),
+        models={"m1": MODEL, "m2": MODEL} if models is None else models,
+        alarms=alarms or {"all": "OK"},
     )
 
 
@@ -147,6 +155,8 @@ FRESH = {CHAMPION: 3.0, CHALLENGER: 0.0}
     ("stage", "known", "found", "action", "then"),
     [
         ("shadow", None, seen(), "create", ""),
+        ("shadow", None, seen(models={"m1": MODEL}), "model", ""),
+        ("shadow", None, seen(models={}), "failed", ""),
         ("shadow", None, seen(status="Updating"), "wait", ""),
         ("shadow", None, seen(status="SystemUpdating"), "wait", ""),
         ("shadow", None, seen(status="Failed"), "failed", ""),
@@ -168,7 +178,11 @@ FRESH = {CHAMPION: 3.0, CHALLENGER: 0.0}
         ("withdraw", record("canary"), seen(CANARY, weights=BOTH), "update", ""),
         ("withdraw", record("withdraw"), seen(weights={CHAMPION: 1.0}), "weigh", ""),
         ("withdraw", record("withdraw"), seen(), "reached", "next"),
+        ("withdraw", record("canary"), seen(CANARY, models={}), "update", ""),
         ("full", record("withdraw"), seen(), "create", ""),
+        ("full", record("withdraw"), seen(models={"m2": MODEL}), "create", ""),
+        ("full", record("withdraw"), seen(models={"m1": MODEL}), "model", ""),
+        ("full", record("full"), seen(FULL, models={}), "reached", "promote"),
         ("full", record("full"), seen(FULL), "reached", "promote"),
         ("full", record("full"), seen(FULL, configs=()), "reached", "promote"),
         ("full", record("full"), seen(configs=()), "failed", ""),
@@ -234,14 +248,71 @@ def test_bringing_back_is_tried_again_after_a_roll_back_by_sagemaker() -> None:
     assert "SageMaker says: why" in step.reason
 
 
-@pytest.mark.parametrize("action", ["create", "weigh"])
+def test_weights_that_are_not_taken_do_not_keep_the_configuration_from_coming_back() -> None:
+    known: RollOut | None = record("canary")
+    found = seen(CANARY, weights=BOTH)
+    for _ in range(3):
+        step, known = next_step(aim("restore"), known, found)
+        assert step.action == "weigh"
+    step, known = next_step(aim("restore"), known, found)
+    assert (step.action, step.request["EndpointConfigName"]) == ("update", "before")
+
+
+@pytest.mark.parametrize(
+    ("found", "action"),
+    [
+        (seen("someone-elses"), "failed"),
+        (seen(FULL, configs=()), "failed"),
+        (seen(FULL, "Failed"), "failed"),
+        (seen(FULL, "Updating"), "wait"),
+    ],
+)
+def test_a_promotion_that_cannot_be_taken_back_stays_one(found: Seen, action: str) -> None:
+    promoted = record("full", execution="arn:old", status="promoted")
+    by_hand = aim("restore", plan=replace(plan(), action="restore"))
+    step, after = next_step(by_hand, promoted, found)
+    assert (step.action, after) == (action, promoted)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ({"Containers": [{"Image": "a"}, {"Image": "b"}]}, "a pipeline of 2 containers"),
+        ({"PrimaryContainer": {"Image": "a", "Mode": "MultiModel"}}, "a container of many models"),
+    ],
+)
+def test_a_champions_model_that_cannot_be_copied_is_refused(
+    model: dict[str, Any], said: str
+) -> None:
+    step, _ = next_step(aim("shadow"), None, seen(models={"m1": model}))
+    assert step.action == "failed"
+    assert f"model m1 is {said}" in step.reason
+
+
+@pytest.mark.parametrize("action", ["model", "create", "weigh"])
 def test_what_has_no_effect_is_not_asked_for_without_end(action: str) -> None:
     known: RollOut | None = record("canary")
-    found = seen() if action == "create" else seen(CANARY, weights=FRESH)
+    found = {
+        "model": seen(models={"m1": MODEL}),
+        "create": seen(),
+        "weigh": seen(CANARY, weights=FRESH),
+    }[action]
     for _ in range(3):
         step, known = next_step(aim("canary"), known, found)
         assert step.action == action
     assert next_step(aim("canary"), known, found)[0].action == "failed"
+
+
+def test_an_update_that_was_asked_for_as_an_execution_was_stopped_is_waited_for() -> None:
+    found = seen(configs=("before", CANARY))
+    step, known = next_step(aim("canary"), record("shadow"), found)
+    assert step.action == "update"
+    recovery = aim("restore", plan=replace(plan(), action="restore", execution_arn="arn:other"))
+    step, known = next_step(recovery, known, found)
+    assert (step.action, step.reason) == ("wait", f"the update to {CANARY} may be on its way")
+    assert next_step(recovery, known, found)[0].then == "restored"
+    late = seen(CANARY, weights=FRESH, modified=NOW + timedelta(minutes=1))
+    assert next_step(recovery, known, late)[0].action == "update"
 
 
 def test_a_new_stage_forgets_what_the_old_one_waited_for() -> None:
@@ -295,8 +366,18 @@ def test_alarms_that_ring_already_do_not_watch() -> None:
         ({}, ()),
     ]
     for states, watching in cases:
-        found = Seen(endpoint=None, configs={}, alarms=states)
-        assert guarding_alarms(aim("full"), found) == watching
+        found = Seen(endpoint=None, configs={}, models={}, alarms=states)
+        assert guarding_alarms(aim("full"), found, refused=False) == watching
+
+
+def test_after_a_refusal_metric_alarms_watch_instead_of_the_composite_one() -> None:
+    cases: list[tuple[dict[str, str], tuple[str, ...]]] = [
+        ({"all": "OK", "errors": "OK", "latency": "ALARM"}, ("errors",)),
+        ({"all": "OK"}, ("all",)),
+    ]
+    for states, watching in cases:
+        found = Seen(endpoint=None, configs={}, models={}, alarms=states)
+        assert guarding_alarms(aim("full"), found, refused=True) == watching
 
 
 def test_names_are_short_enough_for_sagemaker() -> None:
@@ -357,10 +438,19 @@ def test_a_direct_roll_out_leaves_other_variants_as_they_are() -> None:
 def test_traffic_is_shifted_as_the_settings_say(
     settings: dict[str, Any], routing: dict[str, Any], limit: int
 ) -> None:
-    policy = deployment_config(TrafficSettings(**settings), ())["BlueGreenUpdatePolicy"]
+    traffic = TrafficSettings(**settings)
+    policy = deployment_config(traffic, (), instances=2)["BlueGreenUpdatePolicy"]
     found = policy["TrafficRoutingConfiguration"]
     assert {name: found[name] for name in routing} == routing
     assert policy["MaximumExecutionTimeoutInSeconds"] == limit
+
+
+@pytest.mark.parametrize("shift", ["canary", "linear"])
+def test_one_instance_takes_all_traffic_at_once_and_is_watched(shift: str) -> None:
+    traffic = TrafficSettings(shift=shift, bake="30m")
+    policy = deployment_config(traffic, (), instances=1)["BlueGreenUpdatePolicy"]
+    assert policy["TrafficRoutingConfiguration"]["Type"] == "ALL_AT_ONCE"
+    assert policy["TerminationWaitInSeconds"] == 1800
 
 
 @pytest.mark.parametrize(
@@ -372,6 +462,14 @@ def test_traffic_is_shifted_as_the_settings_say(
         (
             {"ProductionVariants": [{"VariantName": CHAMPION, "InstanceType": "x"}]},
             "inference components",
+        ),
+        (
+            {
+                "ProductionVariants": [
+                    VARIANT | {"InstancePools": [{"InstanceType": "x", "ModelNameOverride": "m0"}]}
+                ]
+            },
+            "instance pools with models of their own",
         ),
         ({"ProductionVariants": [VARIANT | {"VariantName": "blue"}]}, "has no variant AllTraffic"),
         (

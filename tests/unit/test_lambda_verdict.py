@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from driftgauge.errors import ConflictError
+from driftgauge.errors import ConflictError, StoreError
 from driftgauge.experiments.shadow_verdict import encode_shadow_verdict
 from driftgauge.experiments.verdict import encode_experiment_verdict
 from lambdas.rollout_record import change_rollout
@@ -207,11 +207,29 @@ def test_a_verdict_that_cannot_be_passed_on_is_tried_again(rolls: RollOuts) -> N
     wait(rolls, plan, "canary", experiment)
     rolls.machine.refusal = "ThrottlingException"
     event = write_decision(rolls, experiment, "promote")
-    with pytest.raises(ClientError):
+    # The state machine tries again what fails with this error.
+    with pytest.raises(StoreError, match="ThrottlingException"):
         rolls.call("verdict", event)
     assert rolls.record.token == TOKEN
     rolls.machine.refusal = ""
     assert rolls.call("verdict", event) == {"sent": True}
+
+
+def test_alarms_that_cannot_be_asked_for_now_are_asked_for_again(
+    rolls: RollOuts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, experiment = at(rolls, "shadow")
+
+    def throttled(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "ThrottlingException"}}, "DescribeAlarms")
+
+    cloudwatch = rolls.world.function("runtime").runtime().cloudwatch
+    with monkeypatch.context() as patch:
+        patch.setattr(cloudwatch, "describe_alarms", throttled)
+        with pytest.raises(StoreError, match="which alarms ring"):
+            wait(rolls, plan, "shadow", experiment)
+    assert not wait(rolls, plan, "shadow", experiment, "second")
+    assert rolls.record.token == "second"
 
 
 def test_the_newest_token_is_the_one_that_is_used(rolls: RollOuts) -> None:

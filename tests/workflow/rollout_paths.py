@@ -10,9 +10,10 @@ DEPLOY = ["CreateEndpointConfig", *LOOK, "UpdateEndpoint", *WAIT]
 TELL = ["TellStage", *LOOK]
 VERDICT = ["AwaitVerdict", "VerdictGiven"]
 TRAINED = [*PREPARED, "TrainOnSageMaker", *WON]
-BEGUN = [*TRAINED, "RollsOut", "CreateModel"]
-SHADOW = [*TELL, *DEPLOY, "AwaitVerdict"]
-SPLIT = [*TELL, *DEPLOY, "SetWeights", *WAIT, "AwaitVerdict"]
+# The first stage is told, and asks for the challenger's model.
+BEGUN = [*TRAINED, "RollsOut", *TELL, "CreateModel", *LOOK]
+JUDGED = [*DEPLOY, "AwaitVerdict"]
+SPLIT = [*DEPLOY, "SetWeights", *WAIT, "AwaitVerdict"]
 FULL = [*TELL, "UpdateEndpoint", *WAIT, *TELL, *DEPLOY, "Promote"]
 PROMOTED = ["WasRegistered", "TellPromoted", "Promoted"]
 # The challenger loses its traffic first, in seconds.
@@ -29,47 +30,58 @@ BACK = ["RollBack", *LOOK, "UpdateEndpoint", *WAIT, "DropChallenger"]
 NOTHING_BACK = ["RollBack", *LOOK, "DropChallenger"]
 FAILED = ["RecordFailure", "TellFailure", "Failed"]
 RESTORED = ["RecordRestored", "TellRestored", "Restored"]
+REJECTED = ["RejectModel", "DropChallenger"]
 STUCK = ["TellStuck", "Stuck"]
 PIPELINE = [*PREPARED, "StartPipeline", "WaitForPipeline", "LookAtPipeline", "PipelineEnded"]
 # What the scenarios below walk through; a wait that is repeated is written once.
 PATHS = {
-    "direct": [*BEGUN, *TELL, *DEPLOY, "Promote", *PROMOTED],
-    "shadow, canary": [*BEGUN, *SHADOW, "VerdictGiven", *SPLIT, "VerdictGiven", *FULL, *PROMOTED],
+    "direct": [*BEGUN, *DEPLOY, "Promote", *PROMOTED],
+    "shadow, canary": [
+        *(*BEGUN, *JUDGED, "VerdictGiven", *TELL, *SPLIT, "VerdictGiven"),
+        *(*FULL, *PROMOTED),
+    ],
     "ab": [*BEGUN, *SPLIT, "VerdictGiven", *FULL, *PROMOTED],
     "ab lost": [*BEGUN, *SPLIT, "VerdictGiven", *BACK_FROM_SPLIT, *KEPT],
-    "shadow lost": [*BEGUN, *SHADOW, "VerdictGiven", *BACK, *KEPT],
+    "shadow lost": [*BEGUN, *JUDGED, "VerdictGiven", *BACK, *KEPT],
     "no verdict": [*BEGUN, *SPLIT, *BACK_FROM_SPLIT, *KEPT],
     "verdict fails": [*BEGUN, *SPLIT, *BACK_FROM_SPLIT, *FAILED],
-    "rolled back by SageMaker": [*BEGUN, *TELL, *DEPLOY, *NOTHING_BACK, *KEPT],
+    "rolled back by SageMaker": [*BEGUN, *DEPLOY, *NOTHING_BACK, *KEPT],
     "refused": [
         *BEGUN,
-        *TELL,
         *("CreateEndpointConfig", *LOOK),
         *("UpdateEndpoint", *WAIT),
         *("EndpointFailed", *NOTHING_BACK, *FAILED),
     ],
     "registered": [
-        *(*TRAINED[:-1], "RegisterModel", "NeedsApproval", "AskApproval", "RollsOut"),
-        *("CreateModel", *TELL, *DEPLOY, "Promote", "WasRegistered", "ApproveModel"),
+        *(*TRAINED[:-1], "RegisterModel", "NeedsApproval", "AskApproval"),
+        *(*BEGUN[len(TRAINED) :], *DEPLOY, "Promote", "WasRegistered", "ApproveModel"),
         *("TellPromoted", "Promoted"),
     ],
     "registered, no answer": [
         *(*TRAINED[:-1], "RegisterModel", "NeedsApproval", "AskApproval", "DropChallenger"),
-        *("RejectModel", "DropChallenger", *KEPT),
+        *(*REJECTED, *KEPT),
     ],
-    "model is there": [*BEGUN, "LookAtModel", *TELL, *DEPLOY, "Promote", *PROMOTED],
-    "no model": [*BEGUN, "LookAtModel", "DropChallenger", *FAILED],
-    "promotion fails": [*BEGUN, *TELL, *DEPLOY, "Promote", "PromotionFailed", *BACK, *FAILED],
+    "model is there": [*BEGUN[:-2], *WAIT, *DEPLOY, "Promote", *PROMOTED],
+    "no model": [
+        *(*BEGUN[:-2], *WAIT, "CreateModel", *WAIT, "CreateModel", *WAIT),
+        *("EndpointFailed", *NOTHING_BACK, *FAILED),
+    ],
+    "champion's model is gone": [
+        *(*TRAINED, "RollsOut", *TELL, "EndpointFailed"),
+        *(*NOTHING_BACK, *FAILED),
+    ],
+    "promotion fails": [*BEGUN, *DEPLOY, "Promote", "PromotionFailed", *BACK, *FAILED],
     "stuck": [
-        *(*BEGUN, *TELL, *DEPLOY, "Promote", "PromotionFailed", "RollBack", "Reconcile"),
+        *(*BEGUN, *DEPLOY, "Promote", "PromotionFailed", "RollBack", "Reconcile"),
         *("EndpointFailed", *STUCK),
     ],
     "pointer stuck": [
-        *(*BEGUN, *TELL, *DEPLOY, "Promote", "PromotionFailed", *BACK, "RecordFailure"),
+        *(*BEGUN, *DEPLOY, "Promote", "PromotionFailed", *BACK, "RecordFailure"),
         *("FailureNotRecorded", *STUCK),
     ],
     "by hand": [*BEGIN, *BACK, *RESTORED],
-    "pipeline": [*PIPELINE, *WON, "RollsOut", "CreateModel", *TELL, *DEPLOY, "Promote", *PROMOTED],
+    "by hand, registered": [*BEGIN, *BACK, *REJECTED, *RESTORED],
+    "pipeline": [*PIPELINE, *WON, *BEGUN[len(TRAINED) :], *DEPLOY, "Promote", *PROMOTED],
     "pipeline fails": [*PIPELINE, *FAILED],
     "pipeline takes too long": [*PIPELINE, "StopPipeline", *FAILED],
 }

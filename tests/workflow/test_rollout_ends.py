@@ -11,7 +11,14 @@ import boto3
 from tests.workflow.endpoint import (
     GROUP,
 )
-from tests.workflow.rollout_paths import BACK_FROM_SPLIT, FAILED, PATHS, RESTORED, told_once
+from tests.workflow.rollout_paths import (
+    BACK_FROM_SPLIT,
+    FAILED,
+    PATHS,
+    REJECTED,
+    RESTORED,
+    told_once,
+)
 from tests.workflow.rollout_scene import Scene
 from tests.workflow.test_retraining import BEGIN, PREPARED, current
 from tests.workflow.test_retraining import PATHS as PATHS_WITHOUT
@@ -82,6 +89,47 @@ def test_a_model_that_cannot_be_made_changes_nothing(scene: Callable[..., Any]) 
         assert path == PATHS["no model"]
         seen.assert_as_before("failed")
         assert ended["cause"].startswith("CreateModel: ")
+
+
+def test_the_challengers_model_is_made_like_the_champions(scene: Callable[..., Any]) -> None:
+    network = {"SecurityGroupIds": ["sg-12345678"], "Subnets": ["subnet-12345678"]}
+    with scene("direct", environment={"LEVEL": "2"}) as seen:
+        like_production(seen, VpcConfig=network, EnableNetworkIsolation=True)
+        assert seen.run()[1] == PATHS["direct"]
+        seen.assert_promoted()
+        version = seen.record.challenger
+        made = seen.served.sagemaker.describe_model(ModelName=f"driftgauge-loans-{version}")
+        assert (made["VpcConfig"], made["EnableNetworkIsolation"]) == (network, True)
+        assert made["ExecutionRoleArn"] == "arn:aws:iam::123456789012:role/serving"
+        container = made["PrimaryContainer"]
+        assert container["Environment"] == {"LEVEL": "2", "TZ": "UTC"}
+        assert version in container["ModelDataUrl"]
+
+
+def test_without_the_champions_model_nothing_is_changed(scene: Callable[..., Any]) -> None:
+    with scene("direct") as seen:
+        seen.served.sagemaker.delete_model(ModelName="champion")
+        ended, path = seen.run()
+        assert path == PATHS["champion's model is gone"]
+        seen.assert_as_before("failed")
+        assert "model champion, which the champion serves from" in ended["cause"]
+        assert not {"create_model", "create_endpoint_config"} & set(seen.served.calls)
+
+
+def like_production(seen: Scene, **settings: Any) -> None:
+    """Give the champion's model settings that it did not have."""
+    client = seen.served.sagemaker
+    before = client.describe_model(ModelName="champion")
+    client.delete_model(ModelName="champion")
+    client.create_model(
+        ModelName="champion",
+        ExecutionRoleArn=before["ExecutionRoleArn"],
+        PrimaryContainer={
+            **before["PrimaryContainer"],
+            "Environment": {"LEVEL": "1", "TZ": "UTC"},
+        },
+        **settings,
+    )
 
 
 def test_a_training_that_fails_leaves_the_endpoint_alone(scene: Callable[..., Any]) -> None:
@@ -158,6 +206,38 @@ def test_a_promotion_is_taken_back_by_hand(scene: Callable[..., Any]) -> None:
         seen.assert_as_before("restored")
         assert seen.inbox.read()[-1]["subject"] == "INFO: loans: roll-out taken back"
         assert seen.run("three", rollback=True)[1] == PATHS_WITHOUT["cooling down"]
+
+
+def test_a_promotion_that_is_taken_back_is_rejected_in_the_registry(
+    scene: Callable[..., Any],
+) -> None:
+    with scene("direct", model_package_group=GROUP) as seen:
+        seen.run()
+        (package,) = seen.served.packages()
+        assert package["ModelApprovalStatus"] == "Approved"
+        assert seen.run("two", rollback=True)[1] == PATHS["by hand, registered"]
+        seen.assert_as_before("restored")
+        (package,) = seen.served.packages()
+        assert package["ModelApprovalStatus"] == "Rejected"
+        assert "is taken back by hand" in package["ApprovalDescription"]
+
+
+def test_a_roll_out_that_is_recovered_from_is_rejected_in_the_registry(
+    scene: Callable[..., Any],
+) -> None:
+    with scene("ab", model_package_group=GROUP) as seen:
+        execution = seen.made.start()
+        seen.wait_for_token(execution)
+        (package,) = seen.served.packages()
+        assert seen.record.package == package["ModelPackageArn"]
+        seen.made.stop(execution, token=seen.record.token)
+        seen.made.finish(execution)
+        path = seen.run("two", recover=True)[1]
+        assert path == [*BEGIN, *BACK_FROM_SPLIT, *REJECTED, *RESTORED]
+        seen.assert_as_before("restored")
+        (package,) = seen.served.packages()
+        assert package["ModelApprovalStatus"] == "Rejected"
+        assert "ended half-way" in package["ApprovalDescription"]
 
 
 def test_an_aborted_roll_out_is_recovered_from_and_only_once(scene: Callable[..., Any]) -> None:
