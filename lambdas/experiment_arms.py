@@ -1,4 +1,4 @@
-"""An A/B test: both variants' outcomes, window by window, and what they say."""
+"""An A/B test: both variants' outcomes, grain by grain of settled windows, and what they say."""
 
 from __future__ import annotations
 
@@ -103,12 +103,12 @@ class _Reader:
             for version in recent_baselines(current)
         }
 
-    def arm(self, variant: str, window: Window, *, since: datetime | None = None) -> Arm | None:
-        """Return what a variant did in a window; None if that is not known.
+    def arms(self, variant: str, window: Window) -> dict[datetime, Arm] | None:
+        """Return what a variant did in a window by start of the grain; None if that is not known.
 
         Of a window that was not evaluated, or whose outcomes could not be counted, nothing is
         known; nor of one that several baselines share, since evaluations count the part of the
-        newest alone. A variant that received nothing has an empty arm.
+        newest alone. A variant that received nothing has no arm.
         """
         inputs = read_inputs(self.store, variant=variant, window=window)
         if inputs is None or self._is_shared(variant, window):
@@ -123,10 +123,12 @@ class _Reader:
             grains = decode_grains(data, counting)
             if counting.spec is None or not grains:
                 return None
-            some = [one for one in grains.values() if since is None or one.start >= since]
-            counts = sum_counts(counting.spec, (o.counts for o in some if o.counts is not None))
-            return arm_of_outcomes(counts, requests=sum(one.standing.records for one in some))
-        return None if inputs.profiles else Arm()
+            none = sum_counts(counting.spec, ())
+            return {
+                one.start: arm_of_outcomes(one.counts or none, requests=one.standing.records)
+                for one in grains.values()
+            }
+        return None if inputs.profiles else {}
 
     def _is_shared(self, variant: str, window: Window) -> bool:
         """Tell whether the captures of a window were profiled against several baselines."""
@@ -155,11 +157,11 @@ class _Reader:
         known = takewhile(lambda info: info.key <= names[-1], listed)
         return [keys[info.key] for info in known if info.key in keys]
 
-    def arms(self, variant: str, windows: Iterable[Window]) -> list[Arm]:
-        """Return what is known of a variant in some windows."""
+    def known_arms(self, variant: str, windows: Iterable[Window]) -> list[Arm]:
+        """Return what a variant did in each of those windows of which it is known."""
         with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-            found = pool.map(partial(self.arm, variant), windows)
-            return [arm for arm in found if arm is not None]
+            found = pool.map(partial(self.arms, variant), windows)
+            return [sum(arms.values(), Arm()) for arms in found if arms is not None]
 
 
 def _count(
@@ -174,26 +176,33 @@ def _count(
     with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
         found = pool.map(partial(_both_arms, reader, settings), windows)
         for one, arms in zip(windows, found, strict=True):
-            if arms is None:
+            if not arms:
                 continue
             share = _share(reader.config, settings, blocks, one, weights)
             if share is not None:
-                champion, challenger = arms
-                blocks[one.start] = Block(
-                    start=one.start, share=share, champion=champion, challenger=challenger
-                )
+                # Grains, not windows: how much blocks differ is known after ten of them.
+                blocks = {start: block for start, block in blocks.items() if start not in one}
+                for start, (champion, challenger) in arms.items():
+                    blocks[start] = Block(
+                        start=start, share=share, champion=champion, challenger=challenger
+                    )
     return Blocks(by_start=blocks)
 
 
 def _both_arms(
     reader: _Reader, settings: AbMonitorSettings, window: Window
-) -> tuple[Arm, Arm] | None:
-    """Return both arms of a window; None unless both are known."""
-    champion = reader.arm(settings.champion, window, since=settings.since)
-    challenger = reader.arm(settings.challenger, window, since=settings.since)
-    if champion is None or challenger is None or not champion.requests + challenger.requests:
-        return None
-    return champion, challenger
+) -> dict[datetime, tuple[Arm, Arm]]:
+    """Return both arms of a window's grains with requests; none unless both are known."""
+    champion = reader.arms(settings.champion, window)
+    challenger = reader.arms(settings.challenger, window)
+    if champion is None or challenger is None:
+        return {}
+    both = {
+        start: (champion.get(start, Arm()), challenger.get(start, Arm()))
+        for start in sorted({*champion, *challenger})
+        if start >= settings.since
+    }
+    return {start: arms for start, arms in both.items() if arms[0].requests + arms[1].requests}
 
 
 def _share(
@@ -209,8 +218,9 @@ def _share(
     they say another share than that of the window before, and may have changed within this one:
     neither would be right for all of it.
     """
-    if window.start in blocks:
-        return blocks[window.start].share
+    counted = next((block for start, block in blocks.items() if start in window), None)
+    if counted is not None:
+        return counted.share
     served = None if weights is None else weights.share(config, settings)
     if served is None:
         return settings.share
@@ -272,7 +282,7 @@ def past_windows(config: MonitorConfig, since: datetime) -> list[Window]:
 def _new_plan(reader: _Reader, settings: AbMonitorSettings) -> ExperimentPlan:
     since = settings.since
     windows = past_windows(reader.config, since)
-    arms = reader.arms(settings.champion, reader.evaluated(settings.champion, windows))
+    arms = reader.known_arms(settings.champion, reader.evaluated(settings.champion, windows))
     past = sum(arms, Arm())
     for metric in (settings.primary, *settings.guardrails):
         rows = past.of(metric.name).rows

@@ -312,9 +312,11 @@ class Story:
 
     # Executions
 
-    def wait(self, what: str, probe: Callable[[], Found | None]) -> Found:
+    def wait(
+        self, what: str, probe: Callable[[], Found | None], *, seconds: float = PATIENCE
+    ) -> Found:
         """Wait for something of this story."""
-        return wait_for(f"{what} of {self.name}", probe, seconds=PATIENCE, look=str(self.aws.log))
+        return wait_for(f"{what} of {self.name}", probe, seconds=seconds, look=str(self.aws.log))
 
     def start(self, **event: Any) -> str:
         """Start an execution, and return its ARN."""
@@ -378,7 +380,7 @@ class Story:
             )
             return any(found) or None
 
-        return self.wait(f"a message of {title!r} and {text!r}", probe)
+        return self.wait(f"a message of {title!r} and {text!r}", probe, seconds=60.0)
 
     def state(self) -> State:
         """Return what serves and what is in force."""

@@ -29,7 +29,7 @@ CHAMPION, CHALLENGER = "blue", "green"
 NOTHING_FAILED: dict[str, Any] = {"batchItemFailures": []}
 
 
-def compared(kind: str, **settings: Any) -> MonitorConfig:
+def compared(kind: str, *, window: str = "1h", **settings: Any) -> MonitorConfig:
     """A monitor of two variants with one experiment, since HOUR."""
     experiment: dict[str, Any] = {
         "name": "june",
@@ -47,7 +47,7 @@ def compared(kind: str, **settings: Any) -> MonitorConfig:
             **experiment,
         }
     endpoint = {"name": "loans-endpoint", "variants": [CHAMPION, CHALLENGER]}
-    return outcome_monitor(endpoint=endpoint, experiments=[experiment])
+    return outcome_monitor(endpoint=endpoint, experiments=[experiment], window=window)
 
 
 def counted(
@@ -58,11 +58,14 @@ def counted(
     right: float = 0.8,
     rows: int = 400,
     at: timedelta = timedelta(0),
+    grains: int = 1,
 ) -> dict[str, Any]:
-    """Write what an evaluation would of the window HOUR + number hours; return its event."""
+    """Write what an evaluation would of a window, HOUR's and number after it; return its event.
+
+    Each grain of an hour has those rows.
+    """
     config = world.monitors.monitors[0]
-    start = HOUR + number * HOURS
-    window = Window(start, start + HOURS)
+    window = window_of(config, number)
     run = world.function("runtime").runtime()
     version = world.store.read_current()[0].baseline
     counting = counting_of(config, run.outcome_baseline(world.store, version))
@@ -77,27 +80,33 @@ def counted(
         segments={},
     )
     assert counting.spec is not None
-    grain = GrainCounts(
-        start=start + at,
-        predictions=b"",
-        labels=b"",
-        standing=LabelCounts(rows=rows, records=rows, labelled=rows),
-        counts=count_outcomes(counting.spec, outcomes),
-        bias=None,
-    )
+    counts = [
+        GrainCounts(
+            start=window.start + at + place * HOURS,
+            predictions=b"",
+            labels=b"",
+            standing=LabelCounts(rows=rows, records=rows, labelled=rows),
+            counts=count_outcomes(counting.spec, outcomes),
+            bias=None,
+        )
+        for place in range(grains)
+    ]
     key = world.store.outcomes_key(baseline=version, variant=variant, window=window)
-    world.put("store-bucket", key, encode_grains(counting, [grain]))
+    world.put("store-bucket", key, encode_grains(counting, counts))
     return evaluated(world, variant, number)
+
+
+def window_of(config: MonitorConfig, number: int) -> Window:
+    """The window of HOUR, or the one that many after it."""
+    return config.grid.window_of(HOUR + number * config.window)
 
 
 def evaluated(
     world: World, variant: str, number: int, *, profiles: int = 1, when: datetime = LATER
 ) -> dict[str, Any]:
     """Write a window's inputs.json; return its event."""
-    start = HOUR + number * HOURS
-    key = world.store.report_key(
-        variant=variant, window=Window(start, start + HOURS), name="inputs.json"
-    )
+    window = window_of(world.monitors.monitors[0], number)
+    key = world.store.report_key(variant=variant, window=window, name="inputs.json")
     inputs = EvaluatedInputs(digest="d", profiles=profiles, evaluated_at=when)
     return world.put("store-bucket", key, msgspec.json.encode(inputs))
 

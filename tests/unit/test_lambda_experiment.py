@@ -378,3 +378,33 @@ def test_a_decision_on_an_experiment_that_left_the_file_is_told_all_the_same(
 def test_a_decision_that_is_gone_is_an_error(world: World) -> None:
     with pytest.raises(ObjectNotFoundError, match="may/decision"):
         world.call("notify", created(STORE, "loans/experiments/may/decision.json", "tag"))
+
+
+def test_windows_of_a_day_are_counted_by_the_hour_so_that_harm_shows_after_the_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    config = compared("ab", window="1d", clustering="blocks")
+    with deployed(monkeypatch, capsys, tmp_path, config) as world:
+        add_baseline(world)
+        counted(world, CHAMPION, -1, grains=24)
+        # The test began at 10 o'clock: earlier hours of that day do not count.
+        counted(world, CHAMPION, 0, grains=24)
+        event = counted(world, CHALLENGER, 0, grains=24, right=0.5)
+        assert judge(world, event, moment=HOUR + timedelta(days=2)) == NOTHING_FAILED
+        starts = blocks(world).starts
+        assert starts == tuple(HOUR + hour * HOURS for hour in range(24 - HOUR.hour))
+        assert verdict(world).decision == "stop: harm"
+
+
+def test_what_was_counted_by_the_window_is_counted_by_its_grains_when_it_is_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    config = compared("ab", window="2h")
+    with deployed(monkeypatch, capsys, tmp_path, config) as world:
+        add_baseline(world)
+        counted(world, CHAMPION, -1, grains=2)
+        for grains in (1, 2):
+            counted(world, CHAMPION, 0, grains=grains)
+            event = counted(world, CHALLENGER, 0, grains=grains)
+            judge(world, event)
+            assert len(blocks(world)) == grains

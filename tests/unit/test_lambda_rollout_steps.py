@@ -406,7 +406,6 @@ def test_a_direct_roll_out_leaves_other_variants_as_they_are() -> None:
             VARIANT | {"ModelName": "m2", "InitialVariantWeight": 3.0, "InitialInstanceCount": 5},
         ],
         "DataCaptureConfig": BEFORE["DataCaptureConfig"],
-        "ExecutionRoleArn": "role",
         "EnableNetworkIsolation": True,
     }
 
