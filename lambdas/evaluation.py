@@ -103,7 +103,12 @@ def evaluate_window(
     if is_new:
         newest = read_state(store, variant).newest
         change_state(store, variant, lambda state: _advance(state, window, verdict.evaluated_at))
-        publish_verdict(config, verdict, is_newest=newest is None or window.end >= newest.end)
+        publish_verdict(
+            config,
+            verdict,
+            is_newest=newest is None or window.end >= newest.end,
+            is_replaced=_is_replaced(store, config, variant),
+        )
     if judged is not None:
         explained = before is None or before.explained != judged.files.explained
         publish_outcomes(
@@ -127,6 +132,17 @@ def evaluate_window(
     if failure is not None:
         raise failure
     return verdict
+
+
+def _is_replaced(store: MonitorStore, config: MonitorConfig, variant: str) -> bool:
+    """Tell whether a roll-out is about to put another model in the place of a variant's."""
+    if config.rollout is None or variant == config.rolled_out:
+        return False
+    # Only for monitors that roll out: it brings in what retrainings need.
+    from lambdas.rollout_record import read_rollout
+
+    record = read_rollout(store)
+    return record is not None and record.status == "running" and record.stage == "full"
 
 
 def _stored_verdict(

@@ -22,24 +22,36 @@ from lambdas.runtime import Measure, Runtime, logger, now, publish_metrics
 
 # CloudWatch takes no datapoint that is older.
 OLDEST_METRIC = timedelta(days=14)
+# Metrics with alarms that a model's predictions are part of.
+_OF_PREDICTIONS = frozenset({"DriftedPredictions", "PersistentDrift", "JointDrift"})
 # Evidence grows without bound; a graph should still show where it rings, which is at 1.
 _MOST_EVIDENCE = 10.0
 
 
-def publish_verdict(config: MonitorConfig, verdict: WindowVerdict, *, is_newest: bool) -> None:
+def publish_verdict(
+    config: MonitorConfig, verdict: WindowVerdict, *, is_newest: bool, is_replaced: bool = False
+) -> None:
     """Publish a verdict's metrics and its line in the log.
 
     The newest window's metrics carry the present time, because alarms look at the present. An
     older window that late data changed carries its own end, if CloudWatch still takes it.
+
+    While the variant's model ``is_replaced`` by another, whose baseline is not in force yet, what
+    the baseline says of predictions is left out: it would roll the new model back for being one.
     """
     line = describe_verdict(verdict)
+    published = [
+        measure
+        for measure in measures(verdict)
+        if not (is_replaced and measure.name in _OF_PREDICTIONS)
+    ]
     if is_newest:
-        publish_metrics(config=config, variant=verdict.variant, measures=measures(verdict))
+        publish_metrics(config=config, variant=verdict.variant, measures=published)
     elif now() - verdict.window_end < OLDEST_METRIC:
         publish_metrics(
             config=config,
             variant=verdict.variant,
-            measures=measures(verdict),
+            measures=published,
             moment=verdict.window_end,
         )
     logger.info("window evaluated", extra={"newest": is_newest, **line})

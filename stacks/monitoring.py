@@ -185,6 +185,8 @@ class MonitoringStack(cdk.Stack):
             "state/*",
             "evidence/*",
         )
+        if any(monitor.rollout for monitor in self._defaults.deployment):
+            evaluate.read_store("rollout.json")
         evaluate.write_store("rollups/*", "reports/*", "state/*", "evidence/*")
         let_judge_outcomes(evaluate, self._deployment)
         evaluate.read_places(

@@ -36,8 +36,8 @@ from driftgauge.experiments.shadow_verdict import (
     WhoWasRight,
 )
 
-# Unpaired records, agreement, who is right: what is decided by.
-_BOUNDS = 3
+# Unpaired records, agreement, who is right, latency: what is decided by.
+_BOUNDS = 4
 _MOST_TRANSITIONS = 10
 _LEAST_REQUESTS = 100
 
@@ -200,15 +200,19 @@ def _problems(state: _State, settings: ShadowSettings) -> list[str]:
             f"{_agreement_text(agreement)} That is surely below {_percent(settings.min_agreement)}."
         )
     if latency is not None and latency.slower and latency.ratio is not None:
-        found.append(
-            f"The shadow's 90% latency is {latency.ratio:.2f} times production's; the limit is "
-            f"{latency.limit:g}."
-        )
+        found.append(f"The shadow's 90% latency is surely too long: {_latency_text(latency)}")
     return found
+
+
+def _latency_text(latency: LatencyVerdict) -> str:
+    return f"{latency.ratio:.2f} times production's, where the limit is {latency.limit:g}."
 
 
 def _waiting(state: _State, settings: ShadowSettings) -> list[str]:
     found = []
+    latency = state.latency
+    if latency is not None and latency.too_long:
+        found.append(f"The shadow's 90% latency may be too long: {_latency_text(latency)}")
     if state.pairs < settings.min_pairs:
         found.append(f"{state.pairs:,} pairs of the {settings.min_pairs:,} that it takes to go on.")
     if state.labelled < settings.min_labelled:
@@ -399,14 +403,15 @@ def _latency(latencies: Latencies, settings: ShadowSettings) -> LatencyVerdict:
     ratio = None
     if ours is not None and theirs is not None and ours.p90 > 0:
         ratio = theirs.p90 / ours.p90
-    enough = min(one.requests for one in latencies) >= _LEAST_REQUESTS
-    limit = settings.max_latency_ratio
+    alpha, limit = settings.alpha / _BOUNDS / 2.0, settings.max_latency_ratio
+    _, most = latencies.production.quantile_bounds(0.9, alpha)
+    least, _ = latencies.shadow.quantile_bounds(0.9, alpha)
     return LatencyVerdict(
         production=ours,
         shadow=theirs,
         ratio=ratio,
         limit=limit,
-        slower=enough and ratio is not None and limit is not None and ratio > limit,
+        slower=limit is not None and least > limit * most,
     )
 
 

@@ -199,7 +199,7 @@ class LatencyVerdict:
     limit : float or None
         The largest ratio that is tolerated; None: any.
     slower : bool
-        Whether the ratio exceeds the limit, and both have enough requests.
+        Whether the ratio surely exceeds the limit, by bounds that hold however often one looks.
     """
 
     production: LatencyFigures | None
@@ -207,6 +207,11 @@ class LatencyVerdict:
     ratio: float | None
     limit: float | None
     slower: bool
+
+    @property
+    def too_long(self) -> bool:
+        """Whether the ratio that was measured exceeds the limit."""
+        return self.ratio is not None and self.limit is not None and self.ratio > self.limit
 
 
 @dataclass(frozen=True, kw_only=True)

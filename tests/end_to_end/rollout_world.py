@@ -1,8 +1,4 @@
-"""The world of the end-to-end tests of roll-outs: endpoints, their traffic, and what came of it.
-
-A row is an amount, high or low, and a channel; it is late with a chance of 70 % if the amount is
-high, of 30 % if it is low. A good model errs in 30 % of the rows.
-"""
+"""The world of the end-to-end tests of roll-outs: endpoints, their traffic, and what came of it."""
 
 from __future__ import annotations
 
@@ -19,17 +15,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from driftgauge.capture.types import column_of_values
-from driftgauge.columns import Column
 from driftgauge.config import MonitorConfig
 from driftgauge.experiments.codec import decode_blocks
 from driftgauge.experiments.plan import decode_plan
 from driftgauge.experiments.shadow_verdict import ShadowVerdict
 from driftgauge.experiments.verdict import ExperimentVerdict
-from driftgauge.training.dataset import ServedRows, encode_baseline_rows, encode_rows
+from driftgauge.training.dataset import encode_baseline_rows, encode_rows
 from driftgauge.training.logistic import LogisticModel, encode_model, train_logistic
 from driftgauge.windows import Window
 from lambdas.experiment_decision import decode_decision
@@ -40,8 +31,8 @@ from local.observation import Execution, Observer, wait_for
 from local.sagemaker.replaying import replay
 from tests.end_to_end import rollout_crash
 from tests.end_to_end.rollout_monitors import CHALLENGER, CHAMPION, IMAGE, ROLE
+from tests.end_to_end.rollout_rows import Labels, Rows, served_rows, some_rows, truth_lines
 
-CHANNELS = np.array(["web", "phone", "shop"])
 ROWS_A_REQUEST = 50
 # Requests a minute of the stories whose challengers are compared on live traffic.
 LIVE: Mapping[str, int] = {"better": 60, "harmful": 200, "equal": 160}
@@ -57,55 +48,6 @@ _DEEDS = frozenset(
     }
 )
 Found = TypeVar("Found")
-Labels = dict[str, NDArray[np.float64]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rows:
-    """Rows with their truth."""
-
-    amount: NDArray[np.float64]
-    channel: NDArray[np.str_]
-    late: NDArray[np.float64]
-
-    @property
-    def columns(self) -> dict[str, Column]:
-        """The rows as a model's input columns."""
-        return {
-            "amount": column_of_values(self.amount.tolist()),
-            "channel": column_of_values(self.channel.tolist()),
-        }
-
-    @property
-    def body(self) -> bytes:
-        """The rows as the body of a request."""
-        pairs = zip(self.amount.tolist(), self.channel.tolist(), strict=True)
-        return "\n".join(f"{amount},{channel}" for amount, channel in pairs).encode()
-
-
-def some_rows(seed: int, count: int, *, reversed_world: bool = False) -> Rows:
-    """Return rows; in a reversed world high amounts are on time."""
-    generator = np.random.default_rng((2028, seed))
-    side = generator.choice(np.array([-1.0, 1.0]), count)
-    late = generator.random(count) < np.where((side > 0) != reversed_world, 0.7, 0.3)
-    return Rows(
-        amount=np.round(50.0 + 10.0 * (side + generator.normal(0.0, 0.2, count)), 2),
-        channel=generator.choice(CHANNELS, count, p=[0.55, 0.3, 0.15]),
-        late=late.astype(np.float64),
-    )
-
-
-def truth_lines(labels: Mapping[str, NDArray[np.float64]]) -> bytes:
-    """Return the labels of requests of several rows as Model Monitor reads them."""
-    lines = [
-        {
-            "groundTruthData": {"data": "\n".join(map("{:.0f}".format, some)), "encoding": "CSV"},
-            "eventMetadata": {"eventId": name},
-            "eventVersion": "0",
-        }
-        for name, some in labels.items()
-    ]
-    return "".join(json.dumps(line) + "\n" for line in lines).encode()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,9 +145,9 @@ class Story:
         store = self.observer.store
         key = f"{store.training_data_prefix()}rows.csv"
         store.objects.write(f"{key}.model.json", encode_model(model))
-        judged = encode_rows(_served(model, held_back), prediction="score", label="late")
+        judged = encode_rows(served_rows(model, held_back), prediction="score", label="late")
         store.objects.write(f"{key}.outcomes.csv", judged)
-        served = _served(model, rows)
+        served = served_rows(model, rows)
         store.objects.write(
             key, encode_baseline_rows(served, prediction="score", scores=served.scores)
         )
@@ -543,16 +485,6 @@ def let_promote_crash(story: Story, deployment: str) -> None:
         files.write(module, module.name)
     functions.update_function_code(FunctionName=name, ZipFile=packed.getvalue())
     functions.update_function_configuration(FunctionName=name, Handler=f"{module.stem}.handler")
-
-
-def _served(model: LogisticModel, rows: Rows) -> ServedRows:
-    count = rows.late.shape[0]
-    return ServedRows(
-        columns=rows.columns,
-        labels=rows.late,
-        scores=model.score(rows.columns, rows=count),
-        times=np.arange(count),
-    )
 
 
 def _archive(files: Mapping[str, bytes]) -> bytes:

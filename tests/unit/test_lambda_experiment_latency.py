@@ -278,7 +278,9 @@ def looked_at(world: World, scores: Sequence[float]) -> Any:
 
 
 def test_a_shadow_that_is_too_slow_is_stopped(world: World) -> None:
-    CloudWatch(world, {CHAMPION: statistics(drawn()), CHALLENGER: statistics(drawn(slowdown=2.0))})
+    many = {"requests": 10_000}
+    slow = statistics(drawn(slowdown=2.0, **many))
+    CloudWatch(world, {CHAMPION: statistics(drawn(**many)), CHALLENGER: slow})
     found = looked_at(world, [0.9, 0.2] * 200)
     assert found.decision == "stop"
     assert found.latency.ratio == pytest.approx(2.0, rel=0.1)

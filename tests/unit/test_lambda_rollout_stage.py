@@ -24,6 +24,7 @@ from tests.unit.experiment_store import (
     both,
     capture_variant,
     counted,
+    evaluate,
     evaluated,
     judge,
     past,
@@ -309,3 +310,24 @@ def test_a_failure_while_a_roll_out_is_under_way_does_not_say_that_all_is_as_bef
 def test_a_decision_file_that_is_none_is_refused() -> None:
     with pytest.raises(ExperimentError, match="cannot be read"):
         decode_decision(b"[]")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"stage": "canary"}, True),
+        ({"stage": "full"}, False),
+        ({"stage": "full", "status": "promoted"}, True),
+    ],
+)
+def test_a_model_that_takes_the_champions_place_is_not_rolled_back_for_predicting_otherwise(
+    world: World, changes: dict[str, Any], told: bool
+) -> None:
+    remember(world, **changes)
+    capture_variant(world, CHAMPION, 0, scores=[0.95] * 400)
+    world.printed()
+    evaluate(world, 0)
+    published = world.metrics()
+    assert any("DriftedPredictions" in line for line in published) is told
+    assert any("DriftedFeatures" in line for line in published)
+    assert any("Violations" in line for line in published)

@@ -23,6 +23,7 @@ from driftgauge.experiments.shadow import (
     count_pairs,
 )
 from driftgauge.experiments.shadow_codec import decode_shadow_counts, encode_shadow_counts
+from driftgauge.experiments.shadow_judging import Latencies
 from driftgauge.experiments.shadow_settings import ShadowSettings
 from driftgauge.experiments.shadow_spec import (
     ShadowSpec,
@@ -225,13 +226,26 @@ def sampled_counts(records: int, paired: int, *, shadow_alone: int = 0) -> Shado
 
 
 def test_a_slow_shadow_is_stopped() -> None:
-    verdict = judged(counted(3_000), measured=latencies(slowdown=2.0))
+    measured = latencies(slowdown=2.0, requests=10_000)
+    verdict = judged(counted(3_000), measured=measured)
     assert verdict.decision == "stop" and "90% latency" in verdict.reason
-    assert (
-        judged(counted(3_000), measured=latencies(slowdown=2.0), max_latency_ratio=None).decision
-        == "advance"
-    )
-    assert judged(counted(3_000), measured=latencies(slowdown=2.0, requests=50)).decision != "stop"
+    any_ratio = judged(counted(3_000), measured=measured, max_latency_ratio=None)
+    assert any_ratio.decision == "advance"
+
+
+def test_a_shadow_that_may_be_slow_is_looked_at_again() -> None:
+    verdict = judged(counted(3_000), measured=latencies(slowdown=2.0, requests=50))
+    assert verdict.decision == "continue"
+    assert verdict.reason.startswith("The shadow's 90% latency may be too long: 2.0")
+
+
+@pytest.mark.parametrize("requests", [100, 1_000, 10_000])
+def test_equal_latencies_with_heavy_tails_never_stop_a_shadow(requests: int) -> None:
+    dice = np.random.default_rng(requests)
+    for _ in range(200):
+        both = [latency_of(20_000.0 * dice.lognormal(0.0, 1.5, requests)) for _ in range(2)]
+        verdict = judged(counted(3_000), measured=Latencies(*both))
+        assert verdict.decision != "stop", verdict.reason
 
 
 def test_numbers_are_judged_by_their_mean_error() -> None:
