@@ -211,16 +211,19 @@ class Observer:
 
     def alarms(self) -> dict[str, AlarmReading]:
         """Return every alarm of the deployment, by name, composite alarms included."""
-        answer = self.cloudwatch.describe_alarms(AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+        pages = self.cloudwatch.get_paginator("describe_alarms").paginate(
+            AlarmTypes=["MetricAlarm", "CompositeAlarm"]
+        )
         found = {}
-        for alarm in (*answer["MetricAlarms"], *answer["CompositeAlarms"]):
-            changed = alarm.get("StateTransitionedTimestamp") or alarm["StateUpdatedTimestamp"]
-            found[alarm["AlarmName"]] = AlarmReading(
-                name=alarm["AlarmName"],
-                state=alarm["StateValue"],
-                since=changed.astimezone(UTC),
-                reason=alarm.get("StateReason", ""),
-            )
+        for page in pages:
+            for alarm in (*page["MetricAlarms"], *page["CompositeAlarms"]):
+                changed = alarm.get("StateTransitionedTimestamp") or alarm["StateUpdatedTimestamp"]
+                found[alarm["AlarmName"]] = AlarmReading(
+                    name=alarm["AlarmName"],
+                    state=alarm["StateValue"],
+                    since=changed.astimezone(UTC),
+                    reason=alarm.get("StateReason", ""),
+                )
         return found
 
     def alarm(self, kind: str | None = None) -> AlarmReading:

@@ -34,8 +34,10 @@ HOLD = cloudwatch.TreatMissingData.IGNORE
 GOOD = cloudwatch.TreatMissingData.NOT_BREACHING
 BAD = cloudwatch.TreatMissingData.BREACHING
 
-# The endpoint's own alarms look every five minutes and want three breaches of the last three.
+# The endpoint's own alarms look every five minutes and want three breaches of the last three. Where
+# models are rolled out it is every minute: a new fleet is watched for some minutes only.
 ENDPOINT_PERIOD = cdk.Duration.minutes(5)
+ROLL_OUT_PERIOD = cdk.Duration.minutes(1)
 ENDPOINT_PERIODS = 3
 # Volume is compared with a band around what the same hour of the week brings. It is wide, and four
 # quarter-hours of five must leave it: silence has its own alarm, this one is for steps and surges.
@@ -406,6 +408,7 @@ def _endpoint_limits(monitor: MonitorConfig, variant: str) -> Iterator[Limit]:
     if not endpoint.alarms:
         return
     p99, average = cloudwatch.Stats.percentile(99), cloudwatch.Stats.AVERAGE
+    looks = ENDPOINT_PERIOD if monitor.rollout is None else ROLL_OUT_PERIOD
     for kind, metric, statistic, threshold, meaning in (
         (
             "model-latency",
@@ -447,7 +450,7 @@ def _endpoint_limits(monitor: MonitorConfig, variant: str) -> Iterator[Limit]:
                 endpoint=endpoint.name,
                 variant=variant,
                 statistic=statistic,
-                period=ENDPOINT_PERIOD,
+                period=looks,
             ),
             comparison=ABOVE,
             threshold=threshold,

@@ -97,6 +97,13 @@ def test_a_challenger_has_few_alarms(stacks: Synthesized) -> None:
     assert alarms(stacks, "direct-green") == {}
 
 
+def test_errors_and_latency_ring_before_a_new_fleet_is_alone(stacks: Synthesized) -> None:
+    for variant in ("churn-blue", "churn-green", "direct-blue"):
+        for kind in ("errors-5xx", "errors-4xx", "model-latency", "overhead-latency"):
+            alarm = alarms(stacks, variant)[kind]
+            assert (alarm["Period"], alarm["EvaluationPeriods"]) == (60, 3)
+
+
 def test_no_experiment_rings_for_a_champion_and_nothing_of_it_is_missing(
     stacks: Synthesized,
 ) -> None:
