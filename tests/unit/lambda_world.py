@@ -10,14 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import boto3
+import moto.s3.urls
 import numpy as np
 import pytest
 from moto import mock_aws
+from moto.s3.models import S3Backend
 
 from driftgauge.config import MonitorConfig, MonitorSet
 from driftgauge.store import MonitorStore, S3Objects
@@ -250,6 +252,12 @@ class _PresentStdout:
         sys.stdout.flush()
 
 
+@cache
+def session() -> boto3.Session:
+    """Return the session of all tests: a new one reads the services' descriptions anew."""
+    return boto3.Session()
+
+
 @contextmanager
 def deployed(
     monkeypatch: pytest.MonkeyPatch,
@@ -273,7 +281,10 @@ def deployed(
         "POWERTOOLS_METRICS_NAMESPACE": "driftgauge",
     }.items():
         monkeypatch.setenv(name, value)
+    # moto reads this module anew at every request, in case that the environment has changed.
+    monkeypatch.setattr(S3Backend, "_url_module", moto.s3.urls)
     with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", session())
         for bucket in (STORE, CAPTURES):
             boto3.client("s3").create_bucket(Bucket=bucket)
         module = importlib.import_module("lambdas.runtime")

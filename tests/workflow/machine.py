@@ -13,12 +13,14 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import boto3
 import jsonata
 import pytest
+from moto.stepfunctions.parser.asl.parse import asl_parser, preprocessor
 
 from tests.unit.lambda_world import Context
 
@@ -32,6 +34,7 @@ VERBS = (
 PAUSE = 0.05
 OWN_FUNCTION = f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:own-trainer"
 Handler = Callable[[dict[str, Any]], Any]
+_PARSE = asl_parser.AmazonStateLanguageParser.parse
 
 
 def substituted() -> dict[str, Any]:
@@ -118,6 +121,18 @@ def real_functions() -> dict[str, Handler]:
     return {verb: call(verb) for verb in VERBS}
 
 
+def parsed(definition: str) -> tuple[Any, Any]:
+    """Return moto's program and syntax tree of a definition."""
+    tree = syntax_tree(definition)
+    return preprocessor.Preprocessor().visit(tree), tree
+
+
+@cache
+def syntax_tree(definition: str) -> Any:
+    """Return a definition's syntax tree: moto takes half a second, and all tests have the same."""
+    return _PARSE(definition)[1]
+
+
 @contextmanager
 def machine(patch: pytest.MonkeyPatch, **replaced: Handler) -> Iterator[Machine]:
     """Yield the machine with real functions, some of them replaced."""
@@ -129,6 +144,7 @@ def machine(patch: pytest.MonkeyPatch, **replaced: Handler) -> Iterator[Machine]
         env.program_state_event.wait(PAUSE)
 
     patch.setattr(wait_function.WaitFunction, "_wait_interval", shortened)
+    patch.setattr(asl_parser.AmazonStateLanguageParser, "parse", staticmethod(parsed))
     patch.setattr(moto_jsonata, "_eval_jsonata", lambda text: jsonata.Jsonata(text).evaluate(None))
     made = Machine({**real_functions(), **replaced})
     patch.setattr(
