@@ -39,7 +39,7 @@ demo: $(VENV)/.installed ## Watch a model drift, an alarm ring, a retraining run
 	@$(BIN)/python -m local.demo --scenario $(or $(SCENARIO),drift)
 
 test: $(VENV)/.installed-dev ## Run every test
-	@$(BIN)/python -m pytest -n 4 --dist loadfile
+	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 .venv-sdk/.installed: requirements-compat.txt | $(BIN)/python
 	@echo "Installing the SageMaker SDK into .venv-sdk (once, 350 MB)"

@@ -6,6 +6,13 @@ from pathlib import Path
 
 import pytest
 
+_SLOWEST = Path(__file__).parent / "end_to_end" / "test_rollout.py"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let those tests begin first that go by the minute, and so wait while others work."""
+    items.sort(key=lambda item: item.path != _SLOWEST)
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
