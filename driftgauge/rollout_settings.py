@@ -42,6 +42,10 @@ ComparedKind = Literal["ab", "shadow"]
 # The stages in which a challenger is compared with the champion, as what kind of experiment.
 COMPARED_KINDS: Final[dict[Stage, ComparedKind]] = {"shadow": "shadow", "canary": "ab", "ab": "ab"}
 COMPARED: Final[tuple[Stage, ...]] = tuple(COMPARED_KINDS)
+# Alarms of the challenger's variant that end its comparison at once, the most telling first.
+HARM_ALARMS: Final = (
+    *("experiment-harm", "errors-5xx", "errors-4xx", "model-latency", "overhead-latency"),
+)
 _LONGEST_WAIT = timedelta(hours=1)
 # SageMaker gives a deployment eight hours, and instances take some time to start.
 _LONGEST_WATCH = timedelta(hours=7)

@@ -29,7 +29,7 @@ from lambdas.approvals import (
     read_approval,
     settle,
 )
-from lambdas.runtime import Runtime, logger, now, runtime
+from lambdas.runtime import TOKEN_IS_OVER, Runtime, logger, now, runtime
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -39,8 +39,6 @@ _LIMIT = 1024
 _FIELDS = 8
 # As secrets.token_urlsafe(32) makes them.
 _NONCE = re.compile(r"[A-Za-z0-9_-]{43}")
-# The task has ended: answered, out of time, or its execution stopped.
-_OVER = ("TaskTimedOut", "TaskDoesNotExist", "InvalidToken")
 
 _UNKNOWN = Page(
     status=404,
@@ -152,7 +150,7 @@ def send(approval: Approval) -> Outcome | None:
     except ClientError as error:
         # The message may quote the token.
         code = str(error.response["Error"]["Code"])
-        if code in _OVER:
+        if code in TOKEN_IS_OVER:
             return "closed"
         logger.error("answer not delivered", monitor=approval.monitor, error=code)
         return None

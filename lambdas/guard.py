@@ -36,6 +36,7 @@ from lambdas.retraining import (
 from lambdas.rollout_record import (
     RollOut,
     change_rollout,
+    finished,
     names_challenger,
     read_rollout,
     rollout_key,
@@ -158,7 +159,7 @@ def _unfinished(
         return Decision(notify=False, reason=reason)
     if record.stage == "full" and names_challenger(store.read_current()[0], record):
         # It ended between the two writes of its promotion, and all else was done.
-        change_rollout(store, lambda found: _promoted(found, record))
+        change_rollout(store, lambda found: finished(found, record.execution, "promoted"))
         if record.package:
             logger.warning(
                 "the model package of a promotion that was interrupted is pending: approve it",
@@ -168,12 +169,6 @@ def _unfinished(
         return None
     reason = f"the roll-out of {record.challenger} by execution {name} ended half-way"
     return _restoring(store, config, record, reason)
-
-
-def _promoted(found: RollOut | None, record: RollOut) -> RollOut | None:
-    if found is None or found.execution != record.execution:
-        return found
-    return replace(found, status="promoted", experiment="", token="")
 
 
 def _taken_back(store: MonitorStore, config: MonitorConfig, record: RollOut | None) -> Decision:

@@ -6,7 +6,6 @@ were; nothing that matters comes after it. A roll-out that was taken back takes 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, cast
 
 import msgspec
@@ -24,8 +23,8 @@ from lambdas.retraining import (
 )
 from lambdas.rollout_record import (
     RollOut,
-    Status,
     change_rollout,
+    finished,
     names_challenger,
     read_rollout,
 )
@@ -78,7 +77,7 @@ def promote(run: Runtime, store: MonitorStore, plan: Plan, *, champion: Champion
     )
     move_pointer(store, champion=champion, version=plan.version)
     if plan.rollout.endpoint:
-        change_rollout(store, lambda found: _finished(found, plan, "promoted"))
+        change_rollout(store, lambda found: finished(found, plan.execution_arn, "promoted"))
 
 
 def put_back(store: MonitorStore, plan: Plan, *, restored: bool) -> None:
@@ -95,13 +94,7 @@ def put_back(store: MonitorStore, plan: Plan, *, restored: bool) -> None:
         )
         return
     move_pointer_back(store, record)
-    change_rollout(store, lambda found: _finished(found, plan, "restored"))
-
-
-def _finished(found: RollOut | None, plan: Plan, status: Status) -> RollOut | None:
-    if found is None or found.execution != plan.execution_arn:
-        return found
-    return replace(found, status=status, experiment="", token="")
+    change_rollout(store, lambda found: finished(found, plan.execution_arn, "restored"))
 
 
 def challenger(run: Runtime, store: MonitorStore, plan: Plan) -> bytes:

@@ -7,7 +7,7 @@ at which stage the roll-out is. Every change is a conditional write.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -144,6 +144,13 @@ def change_rollout(
     raise ConflictError(
         f"{store.objects.uri}{rollout_key(store)} was changed by others {_ATTEMPTS} times in a row"
     )
+
+
+def finished(found: RollOut | None, execution: str, status: Status) -> RollOut | None:
+    """Return the record of an execution's roll-out at its end; any other as it is."""
+    if found is None or found.execution != execution:
+        return found
+    return replace(found, status=status, experiment="", token="")
 
 
 def _read(store: MonitorStore) -> tuple[RollOut | None, str | None]:

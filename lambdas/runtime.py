@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 NAMESPACE = "driftgauge"
+# Step Functions' errors about the token of a task that has ended: answered, out of time, or its
+# execution stopped.
+TOKEN_IS_OVER = ("TaskTimedOut", "TaskDoesNotExist", "InvalidToken")
 _READERS = 16
 _CACHED_BASELINES = 8
 _Kept = TypeVar("_Kept")

@@ -12,25 +12,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from driftgauge.config import MonitorConfig
-from driftgauge.errors import ConflictError, ObjectNotFoundError, StoreError
-from driftgauge.experiments.shadow_verdict import decode_shadow_verdict
-from driftgauge.experiments.verdict import decode_experiment_verdict
+from driftgauge.errors import ConflictError, StoreError
+from driftgauge.rollout_settings import HARM_ALARMS
 from driftgauge.store import MonitorStore
+from lambdas.experiment_decision import read_decision
 from lambdas.retraining import plan_of
 from lambdas.rollout_record import RollOut, change_rollout, read_rollout
-from lambdas.runtime import Runtime, logger, runtime
-
-# Alarms of the challenger's variant that end its roll-out, the most telling first.
-ENDING: Final = (
-    *("experiment-harm", "errors-5xx", "errors-4xx", "model-latency", "overhead-latency"),
-)
-# The state machine waits no longer: it has been told, or has ended.
-_NO_LONGER_WAITED_FOR: Final = ("TaskTimedOut", "TaskDoesNotExist", "InvalidToken")
+from lambdas.runtime import TOKEN_IS_OVER, Runtime, logger, runtime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,14 +113,9 @@ def on_alarm(run: Runtime, detail: Mapping[str, Any]) -> bool:
 
 def decided(store: MonitorStore, record: RollOut) -> Ending | None:
     """Return what the running comparison was decided to; None if it is not."""
-    try:
-        data = store.objects.read(store.experiment_key(record.experiment, "decision.json"))
-    except ObjectNotFoundError:
+    verdict = read_decision(store, record.experiment)
+    if verdict is None:
         return None
-    if record.stage == "shadow":
-        shadow = decode_shadow_verdict(data)
-        return Ending(decision=shadow.decision, reason=shadow.reason)
-    verdict = decode_experiment_verdict(data)
     return Ending(decision=verdict.decision, reason=verdict.reason)
 
 
@@ -136,7 +124,7 @@ def alarms_of(run: Runtime, config: MonitorConfig) -> tuple[str, ...]:
     if config.rollout is None:
         return ()
     prefix = f"{run.settings.DEPLOYMENT}-{config.name}-{config.rollout.challenger}"
-    return tuple(f"{prefix}-{kind}" for kind in ENDING)
+    return tuple(f"{prefix}-{kind}" for kind in HARM_ALARMS)
 
 
 def ringing(run: Runtime, config: MonitorConfig, record: RollOut) -> Ending | None:
@@ -207,7 +195,7 @@ def tell(store: MonitorStore, record: RollOut, ending: Ending) -> bool:
         boto3.client("stepfunctions").send_task_success(taskToken=record.token, output=output)
     except ClientError as error:
         code = error.response["Error"]["Code"]
-        if code not in _NO_LONGER_WAITED_FOR:
+        if code not in TOKEN_IS_OVER:
             # Its message may quote the token.
             raise StoreError(f"Step Functions does not take the verdict: {code}") from None
         sent = False

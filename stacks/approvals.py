@@ -9,6 +9,7 @@ from aws_cdk import aws_lambda as lambda_
 from driftgauge.config import MonitorConfig
 from stacks.constructs.function import Function, FunctionDefaults
 from stacks.deployment import Deployment
+from stacks.rollout import machine_arns
 
 
 def asking(deployment: Deployment) -> list[MonitorConfig]:
@@ -37,15 +38,8 @@ def add_approval_links(notify: Function, *, defaults: FunctionDefaults) -> None:
     )
     approve.read_store("approvals/*")
     approve.write_store("approvals/*")
-    machines = [
-        stack.format_arn(
-            service="states",
-            resource="stateMachine",
-            resource_name=defaults.deployment.retraining_name(monitor.name),
-            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
-        )
-        for monitor in asking(defaults.deployment)
-    ]
+    names = [monitor.name for monitor in asking(defaults.deployment)]
+    machines = machine_arns(stack, defaults.deployment, names)
     approve.role.add_to_policy(
         iam.PolicyStatement(
             actions=["states:SendTaskSuccess", "states:SendTaskFailure"], resources=machines

@@ -17,17 +17,13 @@ from aws_cdk import aws_stepfunctions as stepfunctions
 from constructs import Construct
 
 from driftgauge.config import MonitorConfig
-from driftgauge.rollout_settings import RollOutSettings
+from driftgauge.rollout_settings import HARM_ALARMS, RollOutSettings
 from stacks.buckets import objects_arn
 from stacks.constructs.acknowledgements import acknowledge_wildcards
 from stacks.constructs.function import Function, FunctionDefaults
 from stacks.constructs.queue import DeadLetterQueue
 from stacks.deployment import Deployment
 
-# Alarms of the challenger's variant that end its comparison at once.
-HARM_ALARMS: Final = (
-    *("experiment-harm", "errors-5xx", "errors-4xx", "model-latency", "overhead-latency"),
-)
 _REPOSITORY: Final = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/"
     r"(?P<name>[a-z0-9._/-]+)(?:[:@].*)?"

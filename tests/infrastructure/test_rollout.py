@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from driftgauge.config import MonitorConfig
-from lambdas.verdict import ENDING
-from stacks.rollout import HARM_ALARMS
+from driftgauge.rollout_settings import HARM_ALARMS
+from lambdas.verdict import alarms_of
 from tests.infrastructure.policies import (
     alarm_changed,
     allows,
@@ -253,7 +254,7 @@ def test_decisions_on_stages_reach_the_verdict_and_others_do_not(stacks: Synthes
     assert not told("fraud", "20260701t000000z-0a1b2c3d-canary")
 
 
-@pytest.mark.parametrize("kind", ENDING)
+@pytest.mark.parametrize("kind", HARM_ALARMS)
 def test_alarms_of_a_challenger_reach_the_verdict(stacks: Synthesized, kind: str) -> None:
     verdict = f"<{stacks.function('verdict').logical_id}.Arn>"
     name = f"staging-churn-challenger-{kind}"
@@ -263,8 +264,15 @@ def test_alarms_of_a_challenger_reach_the_verdict(stacks: Synthesized, kind: str
     assert verdict not in targets_of(stacks, alarm_changed(of_champion, "ALARM", "OK"))
 
 
-def test_rule_and_function_mean_the_same_alarms() -> None:
-    assert set(HARM_ALARMS) == set(ENDING)
+def test_rule_and_function_mean_the_same_alarms(stacks: Synthesized) -> None:
+    run: Any = SimpleNamespace(settings=SimpleNamespace(DEPLOYMENT="staging"))
+    names = alarms_of(run, MONITORS[0])
+    patterns = [
+        rule.properties["EventPattern"]["detail"].get("alarmName", [])
+        for rule in stacks.all("AWS::Events::Rule", room="Retraining")
+    ]
+    assert len(names) == len(HARM_ALARMS)
+    assert [set(one) for one in patterns if names[0] in one] == [set(names)]
 
 
 def test_what_does_not_reach_the_verdict_becomes_a_dead_letter(stacks: Synthesized) -> None:
